@@ -1,0 +1,54 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := build/demo
+PADDLE26 := .venv-paddle26
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-paddle26 check benchmark clean
+
+help: ## list the targets
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+install: $(VENV)/.installed ## make .venv and install the commands into it
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,demo]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,dev]'
+	@touch $@
+
+demo: install ## convert a full-size stand-in checkpoint and compare both frameworks on a photograph
+	@mkdir -p $(DEMO)
+	@test -f $(DEMO)/official.pth || $(BIN)/python -m parity.standin $(DEMO)/official.pth
+	@test -f $(DEMO)/photo.png || $(BIN)/python -m parity.photo $(DEMO)/photo.png
+	$(BIN)/ccnet-convert $(DEMO)/official.pth $(DEMO)/official.pdparams --recurrence 2 --force
+	$(BIN)/ccnet-parity $(DEMO)/official.pth $(DEMO)/official.pdparams --image $(DEMO)/photo.png --recurrence 2
+
+test: $(VENV)/.installed-dev ## run every test
+	$(BIN)/python -m pytest
+
+test-paddle26: $(PADDLE26)/.installed ## run every test with Paddle 2.6.2, in an environment of its own
+	$(PADDLE26)/bin/python -m pytest
+
+$(PADDLE26)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(PADDLE26)
+	$(PADDLE26)/bin/python -m pip install --quiet --upgrade pip
+	$(PADDLE26)/bin/python -m pip install --quiet --editable '.[cpu,dev]' 'paddlepaddle==2.6.2'
+	@touch $@
+
+check: $(VENV)/.installed-dev ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+benchmark: $(VENV)/.installed-dev ## print every benchmark's ratios
+	$(BIN)/python -m benchmarks.attention
+	$(BIN)/python -m benchmarks.convert
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) $(PADDLE26) build

@@ -1,0 +1,143 @@
+"""The sidecar of a converted checkpoint: what became of what, and what the way back needs."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converter.errors import InputError
+from converter.files import Checkpoint
+from converter.operations import OPERATIONS
+from converter.plan import Plan, Step
+
+Array = np.ndarray[Any, Any]
+Record = dict[str, Any]
+
+
+@dataclass(kw_only=True)
+class Manifest:
+    """Everything about one conversion; its fields are the keys of `out.manifest.json`.
+
+    `recurrence` is the user's word, or None: no checkpoint contains it. `tensors` and `dropped` are in
+    the target's order; `folded` holds, per folded tensor, its signs as base64 of packed bits and the
+    elements that the fold's inverse does not give back. `reversible` tells whether the target's dtype
+    holds every source value, so that `restore` is bit-exact.
+    """
+
+    family: str
+    num_classes: int
+    depth: int
+    recurrence: int | None
+    source: Record
+    target: Record | None
+    wrappers: list[str]
+    dtype: str
+    reversible: bool
+    tensors: list[Record] = field(default_factory=list)
+    dropped: list[Record] = field(default_factory=list)
+    folded: list[Record] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def add(self, step: Step, target_name: str, source: Array, target: Array) -> Array:
+        """Record one transfer; returns `target`."""
+        entry: Record = {
+            "source": step.source,
+            "target": target_name,
+            "operation": step.operation,
+            "shape": list(target.shape),
+            "dtype": str(target.dtype),
+        }
+        if source.dtype != target.dtype:
+            entry["source_dtype"] = str(source.dtype)
+        self.tensors.append(entry)
+        record = OPERATIONS[step.operation].record(source, target)
+        if record:
+            self.folded.append({"source": step.source, **record})
+        if not np.can_cast(source.dtype, target.dtype):
+            self.reversible = False
+        return target
+
+
+def make_manifest(plan: Plan, checkpoint: Checkpoint, *, dtype: str, recurrence: int | None) -> Manifest:
+    """A manifest of `plan` without its transfers, which are added as they are done."""
+    return Manifest(
+        family=plan.family.name,
+        num_classes=plan.num_classes,
+        depth=plan.depth,
+        recurrence=recurrence,
+        source={},
+        target=None,
+        wrappers=list(checkpoint.wrappers),
+        dtype=dtype,
+        reversible=True,
+        dropped=[_dropped(step, checkpoint.tensors[step.source]) for step in plan.drops],
+        versions=_versions(),
+    )
+
+
+def describe_file(name: str, path: Path, digest: str) -> Record:
+    """`{"name", "bytes", "sha256"}` of the file at `path`, called `name`."""
+    return {"name": name, "bytes": path.stat().st_size, "sha256": digest}
+
+
+def manifest_path(target: Path) -> Path:
+    """`out.pdparams` -> `out.manifest.json`."""
+    return target.with_suffix(".manifest.json")
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write `manifest` as JSON, one tensor a line."""
+    lines = []
+    for key, value in asdict(manifest).items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            items = ",\n  ".join(json.dumps(item) for item in value)
+            lines.append(f'"{key}": [\n  {items}\n ]')
+        else:
+            lines.append(f'"{key}": {json.dumps(value)}')
+    path.write_text("{\n " + ",\n ".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest at `path`. Raises InputError if it is missing or not one."""
+    try:
+        return Manifest(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: not a readable manifest ({error})") from None
+
+
+def restore(tensors: Mapping[str, Array], manifest: Manifest) -> dict[str, Array]:
+    """The way back: converted `tensors`, by their names in the target, to the source's keys and dtypes.
+
+    Bit-exact if `manifest.reversible`. Dropped tensors come back with their recorded values.
+    """
+    records = {record["source"]: record for record in manifest.folded}
+    restored = {}
+    for entry in manifest.tensors:
+        dtype = np.dtype(entry.get("source_dtype", entry["dtype"]))
+        operation = OPERATIONS[entry["operation"]]
+        source = entry["source"]
+        restored[source] = operation.invert(tensors[entry["target"]], records.get(source, {}), dtype)
+    for entry in manifest.dropped:
+        restored[entry["source"]] = np.asarray(entry["value"], dtype=entry["dtype"])
+    return restored
+
+
+def _dropped(step: Step, array: Array) -> Record:
+    return {"source": step.source, "reason": step.reason, "dtype": str(array.dtype), "value": array.tolist()}
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in ("ccnet-parity", "numpy", "paddlepaddle", "paddlepaddle-gpu"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions

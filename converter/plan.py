@@ -1,0 +1,152 @@
+"""Planning: every tensor of a checkpoint with its fate, before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from converter.names import summarize
+from converter.operations import OPERATIONS
+from families import DEPTHS, Family, canonical_shapes, get_family
+from families.rules import Assignment, assign, match_template
+
+Tensors = Mapping[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One tensor's way: `target` is its canonical name, `shape` the shape there; target None is a drop."""
+
+    source: str
+    target: str | None
+    operation: str
+    reason: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What becomes of each tensor of a checkpoint, and everything that stands in the way.
+
+    True only if every source key is used once and every target filled once with the right shape.
+    """
+
+    family: Family
+    num_classes: int
+    depth: int
+    steps: tuple[Step, ...]
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    mismatched: tuple[str, ...] = field(default=())
+    ambiguous: tuple[str, ...] = ()
+    invalid: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return not self.problems()
+
+    def problems(self) -> dict[str, tuple[str, ...]]:
+        """The lists that are not empty, by name."""
+        lists = {
+            "missing": self.missing,
+            "unexpected": self.unexpected,
+            "wrong shape or dtype": self.mismatched,
+            "two keys for one target": self.ambiguous,
+            "not finite": self.invalid,
+        }
+        return {name: entries for name, entries in lists.items() if entries}
+
+    def explain(self) -> str:
+        """All problems in one line, indices collapsed."""
+        return "; ".join(f"{len(entries)} {name}: {summarize(entries)}" for name, entries in self.problems().items())
+
+    @property
+    def transfers(self) -> list[tuple[Step, str]]:
+        """The steps that end in a tensor, with its canonical name."""
+        return [(step, step.target) for step in self.steps if step.target is not None]
+
+    @property
+    def drops(self) -> list[Step]:
+        """The steps that end in nothing."""
+        return [step for step in self.steps if step.target is None]
+
+
+def make_plan(
+    tensors: Tensors, family: str | Family, *, collisions: Collection[str] = (), check_values: bool = True
+) -> Plan:
+    """Plan the conversion of `tensors` (source key -> array) as a checkpoint of `family`.
+
+    Depth and number of classes come from the tensors. `collisions` are keys that stood twice in the
+    file. NaN and infinities make the plan invalid, unless `check_values` is false.
+    """
+    chosen = get_family(family) if isinstance(family, str) else family
+    depth = infer_depth(tensors, chosen)
+    assignments, shapes = expected_tensors(chosen, depth=depth, num_classes=1)
+    num_classes = _infer_classes(tensors, assignments)
+    assignments, shapes = expected_tensors(chosen, depth=depth, num_classes=num_classes)
+    steps = [_step(item, shapes) for item in assignments if item.source in tensors]
+    known = {item.source for item in assignments}
+    return Plan(
+        family=chosen,
+        num_classes=num_classes,
+        depth=depth,
+        steps=tuple(steps),
+        missing=tuple(item.source for item in assignments if item.target is not None and item.source not in tensors),
+        unexpected=tuple(key for key in tensors if key not in known),
+        mismatched=tuple(text for step in steps if (text := _mismatch(step, tensors[step.source]))),
+        ambiguous=tuple(collisions),
+        invalid=tuple(key for key, value in tensors.items() if check_values and not _finite(value)),
+    )
+
+
+def expected_tensors(
+    family: Family, *, depth: int, num_classes: int
+) -> tuple[list[Assignment], dict[str, tuple[int, ...]]]:
+    """The keys a complete checkpoint of this size has, and the canonical shapes they must give."""
+    shapes = canonical_shapes(family.architecture, num_classes=num_classes, depth=depth)
+    return assign(family, shapes), shapes
+
+
+def infer_depth(tensors: Tensors, family: Family) -> int:
+    """The depth whose blocks, stage by stage, are most like those among the keys; ties go to the deeper."""
+    blocks = [0, 0, 0, 0]
+    for rule in family.rules:
+        for key in tensors:
+            match = match_template(rule.source, key.rpartition(".")[0])
+            if match and {"stage", "block"} <= match.keys() and 1 <= int(match["stage"]) <= 4:
+                stage = int(match["stage"]) - 1
+                blocks[stage] = max(blocks[stage], int(match["block"]) + 1)
+    return min(
+        reversed(DEPTHS),
+        key=lambda depth: sum(abs(a - b) for a, b in zip(DEPTHS[depth].blocks, blocks, strict=True)),
+    )
+
+
+def _infer_classes(tensors: Tensors, assignments: list[Assignment]) -> int:
+    for target in ("head.classifier.weight", "auxiliary_head.classifier.weight"):
+        source = next((item.source for item in assignments if item.target == target), None)
+        if source is not None and source in tensors and tensors[source].ndim and tensors[source].shape[0]:
+            return int(tensors[source].shape[0])
+    return 19
+
+
+def _step(item: Assignment, shapes: Mapping[str, tuple[int, ...]]) -> Step:
+    shape = () if item.target is None else shapes[item.target]
+    return Step(source=item.source, target=item.target, operation=item.operation, reason=item.reason, shape=shape)
+
+
+def _mismatch(step: Step, array: np.ndarray[Any, Any]) -> str | None:
+    if step.target is None:
+        return None
+    expected = OPERATIONS[step.operation].source_shape(step.shape)
+    if array.shape != expected:
+        return f"{step.source} is {array.shape}, {step.target} needs {expected}"
+    if array.dtype.kind != "f":
+        return f"{step.source} is {array.dtype}, {step.target} needs a floating dtype"
+    return None
+
+
+def _finite(array: np.ndarray[Any, Any]) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import converter
 from converter.errors import ConverterError
@@ -47,14 +47,14 @@ def _interrupt(*_: Any) -> None:
 
 
 @contextmanager
-def phases(total: int) -> Iterator[Callable[[str], None]]:
-    """A progress bar on standard error, told the name of each of `total` phases as it begins."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+def phases() -> Iterator[Callable[[str], None]]:
+    """A progress bar on standard error, told the name of each phase as it begins."""
+    columns = (SpinnerColumn(), TextColumn("{task.completed}"), TextColumn("{task.description}"))
     console = Console(stderr=True)
     with Progress(
         *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task("starting", total=total)
+        task = bar.add_task("starting", total=None)
         started = False
 
         def begin(phase: str) -> None:
@@ -107,7 +107,7 @@ def convert(source: Path, target: Path, as_json: bool, **options: Any) -> None:
     """
     from converter.tables import print_conversion
 
-    with phases(4) as progress:
+    with phases() as progress:
         conversion = converter.convert_file(source, target, load_check=_load_into_twin, progress=progress, **options)
     if as_json:
         click.echo(json.dumps(conversion.to_json()))
@@ -127,13 +127,27 @@ def _load_into_twin(plan: converter.Plan, tensors: dict[str, Any]) -> None:
 
 @click.command(
     epilog="\b\nExamples:\n"
-    "  ccnet-parity\n"
+    "  ccnet-parity --layer-by-layer\n"
     "  ccnet-parity official.pth out.pdparams --recurrence 2\n"
+    "  ccnet-parity official.pth out.pdparams --layer-by-layer --report report/\n"
     "  ccnet-parity official.pth out.pdparams --image street.png --input-size 513,1025\n"
+    "  ccnet-parity official.pth --port my_package.my_ccnet:build --port-weights my.pdparams\n"
+    "\n\b\nOther forms, each with its own --help:\n"
+    "  ccnet-parity compare DIR_A DIR_B    two dumps, even of two machines\n"
+    "  ccnet-parity mutants                the proof that the harness can fail\n"
     "\n\nExit code: 0 agreement, 1 the frameworks disagree, 2 bad input."
 )
 @click.argument("source", type=PathType, required=False)
 @click.argument("target", type=PathType, required=False)
+@click.option("--layer-by-layer", is_flag=True, help="Compare every layer, not only the network's outputs.")
+@click.option(
+    "--mode",
+    type=click.Choice(["free", "isolated", "both"]),
+    default="both",
+    show_default=True,
+    help="Of layers: as they come, each from torch's input, or both.",
+)
+@click.option("--dtype", type=click.Choice(["float64", "float32", "both"]), default="both", show_default=True)
 @click.option(
     "--input-size", callback=parse_size, metavar="H[,W]", help="One input of this size instead of the default ones."
 )
@@ -141,24 +155,64 @@ def _load_into_twin(plan: converter.Plan, tensors: dict[str, Any]) -> None:
 @click.option("--recurrence", type=click.IntRange(0), metavar="N", help="Passes of attention. [default: TARGET's or 2]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of inputs and stand-in weights.")
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
+@click.option("--port", metavar="MODULE:FUNCTION", help="Compare this port: a function that returns a Paddle layer.")
+@click.option("--port-weights", type=PathType, help="The port's weights (.pdparams), by its own names.")
+@click.option("--mapping", type=PathType, help="JSON object of torch path to the port's path.")
+@click.option("--accept", multiple=True, metavar="GLOB", help="Accept the gaps of these layers or parameters.")
+@click.option("--only", multiple=True, metavar="GLOB", help="Compare only these layers.")
+@click.option("--skip", multiple=True, metavar="GLOB", help="Do not compare these layers.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
+@click.option("--bisect", is_flag=True, help="Stop at the first guilty layer, in float64: one pass, for large inputs.")
+@click.option("--dump", type=PathType, metavar="DIR", help="Write every layer's output here.")
+@click.option("--export-repro", type=PathType, metavar="DIR", help="Write the guilty layer alone, with a script.")
+@click.option("--report", type=PathType, metavar="DIR", help="Write report.json and report.html here.")
 @family_option
 @json_option
 @reports_errors
-def parity(source: Path | None, target: Path | None, as_json: bool, **options: Any) -> None:
+def parity(as_json: bool, **options: Any) -> None:
     """Compare the torch twin with SOURCE's weights and the Paddle twin with TARGET's, in float32 and float64.
 
     Without files, stand-in weights are made and converted. No checkpoint contains its recurrence: unless
-    given here or when TARGET was converted, it is 2.
+    given here or when TARGET was converted, it is 2. With --port, TARGET is left out.
     """
-    from parity.command import compare
+    from parity.command import Options, run
+
+    if (options["source"] is None) != (options["target"] is None) and options["port"] is None:
+        raise click.UsageError("give SOURCE and TARGET, or neither")
+    with phases() as progress:
+        report = run(Options(progress=progress, **options))
+    _finish(report, as_json=as_json)
+
+
+@click.command(epilog="\b\nExample:\n  ccnet-parity compare dump/paddle dump/torch\n\n\nExit code: as ccnet-parity.")
+@click.argument("actual", type=PathType)
+@click.argument("expected", type=PathType)
+@json_option
+@reports_errors
+def compare(actual: Path, expected: Path, as_json: bool) -> None:
+    """Compare the dump ACTUAL with the dump EXPECTED (folders that --dump wrote)."""
+    from parity.dump import compare_dumps
+
+    _finish(compare_dumps(actual, expected), as_json=as_json)
+
+
+def _finish(report: Any, *, as_json: bool) -> None:
     from parity.tables import print_report
 
-    if (source is None) != (target is None):
-        raise click.UsageError("give SOURCE and TARGET, or neither")
-    with phases(3) as progress:
-        report = compare(source, target, progress=progress, **options)
     if as_json:
         click.echo(json.dumps(report.to_json()))
     else:
         print_report(report)
     sys.exit(0 if report else 1)
+
+
+SUBCOMMANDS = {"compare": compare}
+
+
+def parity_main() -> None:
+    """`ccnet-parity`: a subcommand if the first word is one, else the plain form."""
+    arguments = sys.argv[1:]
+    command = SUBCOMMANDS.get(arguments[0]) if arguments else None
+    if command is not None:
+        command.main(arguments[1:], prog_name=f"ccnet-parity {arguments[0]}")
+    parity.main(arguments, prog_name="ccnet-parity")

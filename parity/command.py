@@ -2,47 +2,142 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from families import Preprocessing
+from parity.dump import DumpWriter
+from parity.errors import ParityInputError
+from parity.harness import compare_models
 from parity.inputs import DEFAULT_SIZES, make_images, read_image
-from parity.outputs import compare_outputs
+from parity.networks import build_paddle, build_torch, set_paddle_device
+from parity.pairing import Pairing
+from parity.port import load_port, load_port_weights, match_port, read_mapping
 from parity.report import Report
-from parity.weights import read_pair, standin_pair
+from parity.repro import export_repro
+from parity.weights import WeightPair, read_pair, read_source, standin_pair
+
+Progress = Callable[[str], None]
 
 DEFAULT_RECURRENCE = 2
+OUTPUTS = ("head", "auxiliary_head")
+"""The modules whose outputs are the network's: logits and auxiliary logits, (N, K, h, w)."""
 
 
-def compare(
-    source: Path | None,
-    target: Path | None,
-    *,
-    family: str | None = None,
-    input_size: tuple[int, int] | None = None,
-    image: Path | None = None,
-    recurrence: int | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    progress: Callable[[str], None] = lambda phase: None,
-) -> Report:
-    """Compare the twins with the weights of two files, or with stand-in weights if they are None."""
-    progress("weights")
-    if source is None or target is None:
-        weights = standin_pair(seed=seed, family=family or "official")
-    else:
-        weights = read_pair(source, target, family=family)
-    recurrences = (recurrence, weights.recurrence, DEFAULT_RECURRENCE)
-    return compare_outputs(
-        weights,
-        make_inputs(weights.plan.family.preprocessing, input_size=input_size, image=image, seed=seed),
-        recurrence=next(value for value in recurrences if value is not None),
-        device=device,
-        progress=progress,
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What `ccnet-parity` was asked for."""
+
+    source: Path | None = None
+    target: Path | None = None
+    family: str | None = None
+    port: str | None = None
+    port_weights: Path | None = None
+    mapping: Path | None = None
+    layer_by_layer: bool = False
+    mode: str = "both"
+    dtype: str = "both"
+    input_size: tuple[int, int] | None = None
+    image: Path | None = None
+    recurrence: int | None = None
+    seed: int = 0
+    device: str = "cpu"
+    only: Sequence[str] = ()
+    skip: Sequence[str] = ()
+    accept: Sequence[str] = ()
+    fail_fast: bool = False
+    bisect: bool = False
+    dump: Path | None = None
+    export_repro: Path | None = None
+    report: Path | None = None
+    progress: Progress = field(default=lambda phase: None)
+
+
+def run(options: Options) -> Report:
+    """Compare the twins, or a twin and a port, as asked; write what was asked to be written."""
+    options = _completed(options)
+    options.progress("weights")
+    weights = _weights(options)
+    recurrences = (options.recurrence, weights.recurrence, DEFAULT_RECURRENCE)
+    recurrence = next(value for value in recurrences if value is not None)
+    inputs = make_inputs(
+        weights.plan.family.preprocessing, input_size=options.input_size, image=options.image, seed=options.seed
     )
+    set_paddle_device(options.device)
+    torch_model = build_torch(weights, recurrence=recurrence, device=options.device)
+    paddle_model, pairing, summary = _paddle_side(options, torch_model, weights, recurrence)
+    with DumpWriter.open(options.dump) as writer:
+        report = compare_models(
+            torch_model,
+            paddle_model,
+            inputs,
+            pairs=pairing,
+            mode=options.mode,
+            dtypes=("float64", "float32") if options.dtype == "both" else (options.dtype,),
+            accept=options.accept,
+            only=options.only if options.layer_by_layer else OUTPUTS,
+            skip=options.skip,
+            fail_fast=options.fail_fast,
+            weights=summary,
+            settings={"recurrence": recurrence, "seed": options.seed, "port": options.port},
+            progress=options.progress,
+            sink=writer,
+        )
+    if options.export_repro is not None:
+        export_repro(options.export_repro, report, torch_model, paddle_model, inputs, port=options.port)
+    if options.report is not None:
+        from parity.html.render import write_report
+
+        write_report(options.report, report, _attention(options, torch_model, paddle_model, inputs))
+    return report
+
+
+def _completed(options: Options) -> Options:
+    """With what one option implies for others. Raises ParityInputError where two contradict."""
+    if options.port is None and (options.port_weights or options.mapping):
+        raise ParityInputError("--port-weights and --mapping belong to --port")
+    if options.port is not None and options.target is not None:
+        raise ParityInputError("give TARGET or --port, not both; a port's weights go to --port-weights")
+    if options.bisect:
+        options = replace(options, layer_by_layer=True, mode="isolated", dtype="float64", fail_fast=True)
+    detailed = (options.port, options.dump, options.export_repro, options.report, options.only or None)
+    if any(option is not None for option in detailed):
+        options = replace(options, layer_by_layer=True)
+    return options if options.layer_by_layer else replace(options, mode="free")
+
+
+def _weights(options: Options) -> WeightPair:
+    if options.source is None:
+        return standin_pair(seed=options.seed, family=options.family or "official")
+    if options.target is None:
+        return read_source(options.source, family=options.family)
+    return read_pair(options.source, options.target, family=options.family)
+
+
+def _paddle_side(
+    options: Options, torch_model: Any, weights: WeightPair, recurrence: int
+) -> tuple[Any, Pairing | None, dict[str, Any]]:
+    if options.port is None:
+        return build_paddle(weights, recurrence=recurrence), None, weights.summary()
+    layer = load_port(options.port)
+    if options.port_weights is not None:
+        load_port_weights(layer, options.port_weights)
+    mapping = None if options.mapping is None else read_mapping(options.mapping)
+    pairing, found = match_port(torch_model, layer, mapping)
+    return layer, pairing, {**weights.summary(), **found}
+
+
+def _attention(options: Options, torch_model: Any, paddle_model: Any, inputs: dict[str, Any]) -> Any:
+    """Attention maps of both twins on the first input; a port's attention is not known to have the parts."""
+    if options.port is not None:
+        return None
+    from parity.html.attention_maps import compute_attention_maps
+
+    return compute_attention_maps(torch_model, paddle_model, next(iter(inputs.values())))
 
 
 def make_inputs(

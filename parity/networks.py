@@ -1,73 +1,44 @@
-"""The two frameworks' networks behind one interface: NumPy in, NumPy out, evaluation mode."""
+"""The twins, loaded and on their device."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+from torch import nn
 
 from converter import to_paddle
 from parity.errors import ParityInputError
 from parity.weights import WeightPair
 
-Array = np.ndarray[Any, Any]
+
+def build_torch(weights: WeightPair, *, recurrence: int, device: str) -> nn.Module:
+    """The torch twin with the source's weights, on "cpu" or "gpu". Raises ParityInputError if there is none."""
+    import torch
+
+    from models_torch import build_uninitialised, load_weights
+
+    if device == "gpu" and not torch.cuda.is_available():
+        raise ParityInputError("--device gpu: torch sees no GPU; install a CUDA build of torch or use --device cpu")
+    plan = weights.plan
+    model = build_uninitialised(plan.family.name, num_classes=plan.num_classes, recurrence=recurrence, depth=plan.depth)
+    load_weights(model, dict(weights.torch))
+    return model.to("cuda" if device == "gpu" else "cpu")
 
 
-class TorchNetwork:
-    """The torch twin with the source's weights."""
+def build_paddle(weights: WeightPair, *, recurrence: int) -> Any:
+    """The Paddle twin with the target's weights, on the device that `set_paddle_device` chose."""
+    from models_paddle import build_uninitialised, load_weights
 
-    def __init__(self, weights: WeightPair, *, recurrence: int, device: str) -> None:
-        import torch
-
-        from models_torch import build_uninitialised, load_weights
-
-        if device == "gpu" and not torch.cuda.is_available():
-            raise ParityInputError("--device gpu: torch sees no GPU; install a CUDA build of torch or use --device cpu")
-        self.device = torch.device("cuda" if device == "gpu" else "cpu")
-        plan = weights.plan
-        self.model = build_uninitialised(
-            plan.family.name, num_classes=plan.num_classes, recurrence=recurrence, depth=plan.depth
-        )
-        load_weights(self.model, dict(weights.torch))
-        self.model.eval().to(self.device)
-
-    def cast(self, dtype: str) -> None:
-        """Cast parameters and buffers to "float32" or "float64"."""
-        import torch
-
-        self.model.to(getattr(torch, dtype))
-
-    def run(self, images: Array) -> tuple[Array, ...]:
-        """Images (N, 3, H, W) in the network's dtype -> its outputs."""
-        import torch
-
-        with torch.no_grad():
-            return tuple(output.cpu().numpy() for output in self.model(torch.from_numpy(images).to(self.device)))
+    plan = weights.plan
+    model = build_uninitialised(plan.family.name, num_classes=plan.num_classes, recurrence=recurrence, depth=plan.depth)
+    load_weights(model, {to_paddle(name): array for name, array in weights.paddle.items()})
+    return model
 
 
-class PaddleNetwork:
-    """The Paddle twin with the target's weights."""
+def set_paddle_device(device: str) -> None:
+    """Make "cpu" or "gpu" Paddle's device. Raises ParityInputError if this build has none."""
+    from models_paddle import paddle
 
-    def __init__(self, weights: WeightPair, *, recurrence: int, device: str) -> None:
-        from models_paddle import build_uninitialised, load_weights, paddle
-
-        if device == "gpu" and not paddle.device.is_compiled_with_cuda():
-            raise ParityInputError("--device gpu: this is Paddle's CPU build; install paddlepaddle-gpu")
-        paddle.set_device(device)
-        plan = weights.plan
-        self.model = build_uninitialised(
-            plan.family.name, num_classes=plan.num_classes, recurrence=recurrence, depth=plan.depth
-        )
-        load_weights(self.model, {to_paddle(name): array for name, array in weights.paddle.items()})
-        self.model.eval()
-
-    def cast(self, dtype: str) -> None:
-        """Cast parameters and buffers to "float32" or "float64"."""
-        self.model.to(dtype=dtype)
-
-    def run(self, images: Array) -> tuple[Array, ...]:
-        """Images (N, 3, H, W) in the network's dtype -> its outputs."""
-        from models_paddle import paddle
-
-        with paddle.no_grad():
-            return tuple(output.numpy() for output in self.model(paddle.to_tensor(images)))
+    if device == "gpu" and not paddle.device.is_compiled_with_cuda():
+        raise ParityInputError("--device gpu: this is Paddle's CPU build; install paddlepaddle-gpu")
+    paddle.set_device(device)

@@ -53,6 +53,15 @@ def standin_pair(*, seed: int, family: str = "official", depth: int = 101) -> We
     return _pair(plan, state, converted, recurrence=None)
 
 
+def read_source(source: Path, *, family: str | None = None) -> WeightPair:
+    """The weights of an original checkpoint, converted, for a port. Raises InputError if it is not complete."""
+    checkpoint = read_checkpoint(source)
+    detection = detect(checkpoint.tensors, path=str(source), family=family, collisions=checkpoint.collisions)
+    plan = checked_plan(detection, str(source))
+    converted = {name: array for _, name, array in execute(plan, checkpoint.tensors)}
+    return _pair(plan, checkpoint.tensors, converted, recurrence=None)
+
+
 def read_pair(source: Path, target: Path, *, family: str | None = None) -> WeightPair:
     """The weights of an original checkpoint and of its conversion.
 

@@ -1,0 +1,152 @@
+"""A Paddle forward pass that follows a torch one and is compared with it, layer by layer.
+
+Free: each layer's output is compared as it is, which shows how a difference grows.
+Isolated: each layer is first given torch's input, and its caller torch's output, so that every layer,
+and the code between layers, answers for itself alone. What a caller hands to a layer is compared too:
+a difference there, when everything before was made equal, is the caller's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from parity.comparison import Comparison, compare, failed
+from parity.modules import ModuleInfo
+from parity.report import Layer
+from parity.stream import Event, Kind, Reference
+from parity.tensors import flatten, paddle_to_torch, refill, torch_to_paddle
+
+OnLayer = Callable[[Layer], None]
+Sink = Callable[[Layer, Tensor, Tensor], None]
+
+
+class Follower:
+    """Runs `layer` on `images` against `reference`, reporting each comparison to `on_layer`.
+
+    `pairs` maps Paddle path to torch path. After `run`, `unmatched` holds the (Paddle path, call) that torch
+    has no counterpart of, and `calls` each called path with its last call's number.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, ModuleInfo],
+        pairs: Mapping[str, str],
+        reference: Reference,
+        *,
+        isolated: bool,
+        channels_last: bool,
+        coordinates: Mapping[str, Any],
+        on_layer: OnLayer,
+        sink: Sink | None = None,
+    ) -> None:
+        self._modules, self._pairs, self._reference = modules, pairs, reference
+        self._isolated, self._channels_last = isolated, channels_last
+        self._coordinates, self._on_layer, self._sink = coordinates, on_layer, sink
+        self.calls: dict[str, int] = {}
+        self._callers: list[tuple[str, int]] = []
+        self._last: tuple[tuple[int, ...], Any, list[Comparison]] | None = None
+        self.unmatched: list[tuple[str, int]] = []
+
+    def run(self, layer: Any, images: Any) -> Any:
+        """Forward pass with hooks, which are removed whatever happens."""
+        from models_paddle import paddle
+
+        handles = []
+        try:
+            for path in self._pairs:
+                module = self._modules[path].module
+                handles.append(module.register_forward_pre_hook(self._before(path)))
+                handles.append(module.register_forward_post_hook(self._after(path)))
+            with paddle.no_grad():
+                return layer(images)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _before(self, path: str) -> Callable[..., Any]:
+        def hook(layer: Any, inputs: Any) -> Any:
+            call = self.calls[path] = self.calls.get(path, -1) + 1
+            caller = self._callers[-1] if self._callers else ("", 0)
+            self._callers.append((path, call))
+            if not self._isolated:
+                return None
+            event = self._take("input", path, call)
+            if event is None:
+                return None
+            actual = flatten(inputs)
+            site = f"input of {self._pairs[path] or 'the network'}"
+            for comparison, index, shape in self._compared(actual, event):
+                if not comparison:
+                    where = self._pairs.get(caller[0], caller[0])
+                    self._on_layer(self._layer(where, caller[1], index, shape, comparison, site))
+            return self._replaced(inputs, event)
+
+        return hook
+
+    def _after(self, path: str) -> Callable[..., Any]:
+        def hook(layer: Any, inputs: Any, outputs: Any) -> Any:
+            _, call = self._callers.pop()
+            event = self._take("output", path, call)
+            if event is None:
+                self.unmatched.append((path, call))
+                return None
+            actual = flatten(outputs)
+            for comparison, index, shape in self._compared(actual, event):
+                layer = self._layer(self._pairs[path], call, index, shape, comparison, "output")
+                if self._sink is not None and shape:
+                    self._sink(layer, paddle_to_torch(actual[index]), event.tensors[index])
+                self._on_layer(layer)
+            return self._replaced(outputs, event) if self._isolated else None
+
+        return hook
+
+    def _take(self, kind: Kind, path: str, call: int) -> Event | None:
+        return self._reference.take((kind, self._pairs[path], call))
+
+    def _compared(self, actual: list[Any], event: Event) -> Iterable[tuple[Comparison, int, tuple[int, ...]]]:
+        if len(actual) != len(event.tensors):
+            shapes = [tuple(tensor.shape) for tensor in actual]
+            reason = f"{len(actual)} tensors {shapes}, torch has {len(event.tensors)}"
+            return [(failed(reason), 0, ())]
+        ours = [paddle_to_torch(tensor) for tensor in actual]
+        theirs = [self._laid_out(*pair) for pair in zip(event.tensors, ours, strict=True)]
+        truths = [None] * len(theirs) if event.truth is None else list(map(self._laid_out, event.truth, ours))
+        shapes = [tuple(tensor.shape) for tensor in theirs]
+        # A container returns its last child's tensors: the same comparison again. Holding them keeps
+        # their addresses from being used again; their versions count in-place changes.
+        seen = _identity(actual, event)
+        if self._last is None or self._last[0] != seen:
+            comparisons = [compare(*triple) for triple in zip(ours, theirs, truths, strict=True)]
+            self._last = seen, (actual, event), comparisons
+        return list(zip(self._last[2], range(len(shapes)), shapes, strict=True))
+
+    def _laid_out(self, expected: Tensor, actual: Tensor) -> Tensor:
+        """`expected` as (N, H, W, C) where the port declares that layout and `actual` has it."""
+        if self._channels_last and expected.ndim == 4 and expected.shape != actual.shape:
+            transposed = expected.permute(0, 2, 3, 1)
+            if transposed.shape == actual.shape:
+                return transposed
+        return expected
+
+    def _replaced(self, value: Any, event: Event) -> Any:
+        """`value` with torch's tensors in it, where they fit."""
+        actual = flatten(value)
+        if len(actual) != len(event.tensors):
+            return None
+        tensors = [self._laid_out(ours, paddle_to_torch(own)) for ours, own in zip(event.tensors, actual, strict=True)]
+        return refill(value, iter([torch_to_paddle(tensor) for tensor in tensors]))
+
+    def _layer(
+        self, path: str, call: int, index: int, shape: tuple[int, ...], comparison: Comparison, site: str
+    ) -> Layer:
+        return Layer(
+            path=path, call=call, output=index, site=site, shape=shape, comparison=comparison, **self._coordinates
+        )
+
+
+def _identity(actual: list[Any], event: Event) -> tuple[int, ...]:
+    ours = [number for tensor in actual for number in (tensor.data_ptr(), tensor.inplace_version)]
+    return *ours, *(number for tensor in event.tensors for number in (tensor.data_ptr(), tensor._version))

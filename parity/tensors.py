@@ -1,0 +1,49 @@
+"""What modules take and return, in either framework, as torch tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.dlpack import from_dlpack
+
+
+def flatten(value: Any) -> list[Any]:
+    """The tensors (of either framework) in nested tuples, lists and dictionaries, in order."""
+    if isinstance(value, dict):
+        return [tensor for item in value.values() for tensor in flatten(item)]
+    if isinstance(value, (tuple, list)):
+        return [tensor for item in value for tensor in flatten(item)]
+    return [value] if hasattr(value, "dtype") and hasattr(value, "shape") else []
+
+
+def refill(value: Any, tensors: Iterator[Any]) -> Any:
+    """`value` with its tensors, in the order of `flatten`, replaced by the next of `tensors`."""
+    if isinstance(value, dict):
+        return {key: refill(item, tensors) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        items = [refill(item, tensors) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return next(tensors) if hasattr(value, "dtype") and hasattr(value, "shape") else value
+
+
+def paddle_to_torch(tensor: Any) -> Tensor:
+    """A Paddle tensor as torch's, sharing its memory where it is dense."""
+    from models_paddle import paddle
+
+    if tensor.size == 0:
+        return torch.from_numpy(tensor.numpy())
+    dense = tensor.detach()
+    if hasattr(dense, "is_contiguous") and not dense.is_contiguous():
+        dense = dense.contiguous()
+    return from_dlpack(paddle.utils.dlpack.to_dlpack(dense))
+
+
+def torch_to_paddle(tensor: Tensor) -> Any:
+    """A copy of a torch tensor as Paddle's, which neither framework's in-place operations can reach."""
+    from models_paddle import paddle
+
+    copy = tensor.detach().clone(memory_format=torch.contiguous_format)
+    return paddle.utils.dlpack.from_dlpack(copy.__dlpack__())

@@ -1,8 +1,9 @@
-"""From a checkpoint file to a verified `.pdparams` and its manifest."""
+"""From a checkpoint file to another one, verified, in a family's own keys or in the twins' and with a manifest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,29 +11,40 @@ from typing import Any
 
 import numpy as np
 
-from converter.bridge import to_paddle
 from converter.detect import Detection, detect
 from converter.errors import ConverterError, InputError
-from converter.execute import execute
-from converter.files import Checkpoint, check_readable, file_digest, read_checkpoint, write_pdparams
+from converter.execute import cast, execute
+from converter.files import check_readable, file_digest, read_checkpoint
 from converter.files.atomic import check_writable, staged
-from converter.files.pdparams import read_pdparams
+from converter.files.write import read_tensors, write_tensors
 from converter.manifest import Manifest, describe_file, make_manifest, manifest_path, write_manifest
-from converter.plan import Plan, Tensors
+from converter.origin import Origin, trace
+from converter.plan import Plan, Tensors, make_plan
+from converter.target import CANONICAL, Target, check_target, choose_target
 
-LoadCheck = Callable[[Plan, dict[str, np.ndarray[Any, Any]]], None]
-"""Loads the written tensors, by Paddle name, into a network of the plan; raises if any does not fit.
-It may empty the dictionary as it goes."""
+Array = np.ndarray[Any, Any]
+LoadCheck = Callable[[Plan, dict[str, Array]], None]
+"""Loads the written tensors, by their names in a file of the twins, into a network of the plan; raises if any
+does not fit. It may empty the dictionary as it goes."""
 Progress = Callable[[str], None]
 """Told the name of each phase as it begins."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """What a conversion did, or with a dry run would do."""
+    """What a conversion did, or with a dry run would do.
 
-    detection: Detection
+    The manifest is written where the target has the twins' keys; otherwise nothing is lost that it would keep.
+    """
+
+    origin: Origin
+    target: Target
     manifest: Manifest
+
+    @property
+    def detection(self) -> Detection:
+        """The source's family, and why."""
+        return self.origin.detection
 
     def to_json(self) -> dict[str, Any]:
         """The manifest, and why the family is what it is."""
@@ -61,77 +73,118 @@ def convert_file(
     *,
     load_check: LoadCheck,
     family: str | None = None,
+    keys: str | None = None,
     recurrence: int | None = None,
-    dtype: str = "float32",
+    dtype: str | None = None,
+    abn_semantics: str | None = None,
+    align_corners: bool | None = None,
     dry_run: bool = False,
     force: bool = False,
     progress: Progress = lambda phase: None,
 ) -> Conversion:
-    """Convert `source` to `target` (.pdparams) and write `target`'s manifest beside it.
+    """Convert `source` to `target`, both .pth, .pdparams or .safetensors, with its manifest if it needs one.
 
-    The written file is read back, compared bit for bit with the plan and passed to `load_check` before
-    it takes its name. A dry run writes nothing and checks what can be checked without writing.
+    The target has the twins' names if it is a .pdparams, else the family's own, or those that `keys` asks for
+    ("canonical" or the family's name). `dtype` is float32 by default, or what the family's own keys had.
+    The written file is read back, compared bit for bit with what was to be written and, with the twins' names,
+    passed to `load_check` before it takes its name. A dry run writes nothing and checks what can be checked
+    without writing.
     Raises InputError for files that cannot be converted, ConverterError if the result is not right.
     """
     check_readable(source)
-    _check_target(source, target, force=force)
+    check_target(source, target, force=force)
     with ThreadPoolExecutor(1) as worker:
         source_digest = worker.submit(file_digest, source)
         progress("reading")
-        checkpoint = read_checkpoint(source)
-        detection = detect(checkpoint.tensors, path=str(source), family=family, collisions=checkpoint.collisions)
-        plan = checked_plan(detection, str(source))
-        manifest = make_manifest(plan, checkpoint, dtype=dtype, recurrence=recurrence)
-        if not dry_run:
-            with staged(target, manifest_path(target)) as (staged_target, staged_manifest):
+        origin = trace(read_checkpoint(source), family=family, abn_semantics=abn_semantics, digest=source_digest.result)
+        plan = checked_plan(origin.detection, str(source))
+        output = choose_target(target, plan.family, keys=keys)
+        _check_manifest(origin, output, force=force)
+        manifest = _make_manifest(origin, output, dtype=dtype, recurrence=recurrence, align_corners=align_corners)
+        if dry_run:
+            deque(_make_tensors(origin, output, manifest), maxlen=0)
+        else:
+            with staged(*output.files) as (staged_target, *staged_manifest):
                 progress("writing")
-                _write(staged_target, plan, checkpoint, manifest, dtype)
+                write_tensors(staged_target, output.format, _make_tensors(origin, output, manifest, record=True))
                 target_digest = worker.submit(file_digest, staged_target)
                 progress("reading back")
-                written = _read_back(staged_target, plan, checkpoint, dtype)
-                checkpoint.tensors.clear()  # unmaps the source: the network below needs the memory
-                progress("loading into the Paddle twin")
-                load_check(plan, written)
+                written = _read_back(staged_target, origin, output, manifest)
+                origin.checkpoint.tensors.clear()  # unmaps the source: the network below needs the memory
+                progress("loading into the twin" if output.twin else "checking keys and shapes")
+                _check_load(written, plan, output, load_check)
                 manifest.target = describe_file(target.name, staged_target, target_digest.result())
                 manifest.source = describe_file(source.name, source, source_digest.result())
-                write_manifest(staged_manifest, manifest)
+                for path in staged_manifest:
+                    write_manifest(path, manifest)
         manifest.source = describe_file(source.name, source, source_digest.result())
-    return Conversion(detection=detection, manifest=manifest)
+    return Conversion(origin=origin, target=output, manifest=manifest)
 
 
-def _check_target(source: Path, target: Path, *, force: bool) -> None:
-    if target.suffix != ".pdparams":
-        raise InputError(f"{target}: a Paddle checkpoint's name ends in .pdparams")
-    for path in (target, manifest_path(target)):
+def _check_manifest(origin: Origin, target: Target, *, force: bool) -> None:
+    for path in target.files[1:]:
+        if origin.manifest is not None and path.resolve() == manifest_path(origin.checkpoint.path).resolve():
+            raise InputError(f"{target.path}: its manifest would replace the source's; choose another name")
         check_writable(path, force=force)
-    if target.exists() and target.samefile(source):
-        raise InputError(f"{target}: is the source itself; name another target")
 
 
-def _write(path: Path, plan: Plan, checkpoint: Checkpoint, manifest: Manifest, dtype: str) -> None:
-    with path.open("wb") as file:
-        write_pdparams(
-            file,
-            (
-                (to_paddle(name), manifest.add(step, to_paddle(name), checkpoint.tensors[step.source], array))
-                for step, name, array in execute(plan, checkpoint.tensors, dtype=dtype)
-            ),
-        )
+def _make_manifest(
+    origin: Origin, target: Target, *, dtype: str | None, recurrence: int | None, align_corners: bool | None
+) -> Manifest:
+    """A manifest without transfers. What the user does not say, the source's manifest or its name may."""
+    known, family = origin.manifest, origin.plan.family
+    if recurrence is None and known is not None:
+        recurrence = known.recurrence
+    if align_corners is None:
+        name = origin.checkpoint.path.name
+        align_corners = known.align_corners if known else family.preprocessing_for(name).align_corners
+    manifest = make_manifest(
+        origin.plan,
+        origin.checkpoint,
+        dtype=dtype or ("float32" if target.keys == CANONICAL else "keep"),
+        recurrence=recurrence,
+        align_corners=align_corners if family.architecture.heads else None,
+    )
+    manifest.reversible = origin.exact
+    return manifest
 
 
-def _read_back(path: Path, plan: Plan, checkpoint: Checkpoint, dtype: str) -> dict[str, np.ndarray[Any, Any]]:
-    written = read_pdparams(path)
-    expected_names = [to_paddle(name) for _, name in plan.transfers]
-    if list(written) != expected_names:
-        odd = sorted(set(written) ^ set(expected_names))
-        raise ConverterError(f"{path.name}: read back with other tensors than planned: {odd[:3]}")
-    for _, name, expected in execute(plan, checkpoint.tensors, dtype=dtype):
-        actual = written[to_paddle(name)]
-        if actual.dtype != expected.dtype or actual.shape != expected.shape or not _same_bits(actual, expected):
+def _make_tensors(
+    origin: Origin, target: Target, manifest: Manifest, *, record: bool = False
+) -> Iterator[tuple[str, Array]]:
+    """Every `(name, array)` of the target, one at a time; its way goes into the manifest if `record`."""
+    tensors = origin.checkpoint.tensors
+    if target.keys == CANONICAL:
+        for step, canonical, array in execute(origin.plan, tensors, dtype=manifest.dtype):
+            name = target.rename(canonical)
+            yield name, manifest.add(step, name, tensors[step.source], array) if record else array
+        return
+    for key, source in tensors.items():
+        array = cast(key, source, dtype=manifest.dtype if source.dtype.kind == "f" else "keep")
+        yield key, manifest.add_copy(key, source, array) if record else array
+
+
+def _read_back(path: Path, origin: Origin, target: Target, manifest: Manifest) -> dict[str, Array]:
+    written = read_tensors(path, target.format)
+    left = dict(written)
+    for name, expected in _make_tensors(origin, target, manifest):
+        actual = left.pop(name, None)
+        if actual is None or not _same(actual, expected):
             raise ConverterError(f"{path.name}: {name} differs from the plan after reading back; try another disk")
+    if left:
+        raise ConverterError(f"{path.name}: read back with other tensors than planned, such as {min(left)}")
     return written
 
 
-def _same_bits(actual: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> bool:
+def _check_load(written: dict[str, Array], plan: Plan, target: Target, load_check: LoadCheck) -> None:
+    if target.keys == CANONICAL:
+        load_check(plan, written)
+    elif problems := make_plan(written, plan.family).explain():
+        raise ConverterError(f"{target.path.name}: not a complete {target.keys} checkpoint after all: {problems}")
+
+
+def _same(actual: Array, expected: Array) -> bool:
+    if actual.dtype != expected.dtype or actual.shape != expected.shape:
+        return False
     bits = f"u{expected.dtype.itemsize}"
-    return np.array_equal(actual.view(bits), np.ascontiguousarray(expected).view(bits))
+    return np.array_equal(actual.view(bits), np.ascontiguousarray(expected).reshape(expected.shape).view(bits))

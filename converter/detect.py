@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from converter.errors import InputError
 from converter.plan import Plan, Tensors, make_plan
-from families import FAMILIES, get_family
+from families import FAMILIES, Family, get_family
 
 SIMILAR_ENOUGH = 0.5
 """Share of a family's keys that must be present for a damaged checkpoint to be reported as one of it."""
@@ -21,18 +21,29 @@ class Detection:
     reason: str
 
 
-def detect(tensors: Tensors, *, path: str, family: str | None = None, collisions: Collection[str] = ()) -> Detection:
+def detect(
+    tensors: Tensors,
+    *,
+    path: str,
+    family: str | None = None,
+    collisions: Collection[str] = (),
+    form: Callable[[Family], Family] = lambda family: family,
+) -> Detection:
     """Plan for `family`, or for the one family whose keys and shapes are nearest to the checkpoint's.
+
+    `form` changes each candidate first, such as to the twins' names for its own.
 
     Raises InputError, listing every candidate and how far it is, if none is near or two are equally so,
     and if `family` is unknown.
     """
     if family is not None:
         try:
-            return Detection(make_plan(tensors, get_family(family), collisions=collisions), "asked for by --family")
+            return Detection(
+                make_plan(tensors, form(get_family(family)), collisions=collisions), "asked for by --family"
+            )
         except ValueError as error:
             raise InputError(f"{path}: {error}") from None
-    plans = [make_plan(tensors, candidate, check_values=False) for candidate in FAMILIES.values()]
+    plans = [make_plan(tensors, form(candidate), check_values=False) for candidate in FAMILIES.values()]
     plans.sort(key=_distance)
     best, *others = plans
     tied = [plan for plan in others if _distance(plan) == _distance(best)]
@@ -64,5 +75,6 @@ def _reason(best: Plan, others: list[Plan]) -> str:
     if not others:
         return fit
     runner_up = others[0]
-    telling = next(iter([*runner_up.unexpected, *runner_up.mismatched, *runner_up.missing]))
-    return f"{fit}; {runner_up.family.name}, the next nearest, has no place for {telling}"
+    unfit = [*runner_up.unexpected, *runner_up.mismatched]
+    lack = f"has no place for {unfit[0]}" if unfit else f"also needs {runner_up.missing[0]}"
+    return f"{fit}; {runner_up.family.name}, the next nearest, {lack}"

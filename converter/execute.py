@@ -29,11 +29,17 @@ def execute(plan: Plan, tensors: Tensors, *, dtype: str = "float32") -> Iterator
 
 def transfer(step: Step, source: Array, *, dtype: str) -> Array:
     """The target array of one step."""
+    return cast(step.source, OPERATIONS[step.operation].apply(source), dtype=dtype, source=source)
+
+
+def cast(key: str, array: Array, *, dtype: str, source: Array | None = None) -> Array:
+    """`array` rounded to `dtype` ("keep": that of the `source` it was made from, itself by default)."""
+    source = array if source is None else source
     wanted = source.dtype if dtype == "keep" else np.dtype(dtype)
     with np.errstate(over="ignore"):
-        target = OPERATIONS[step.operation].apply(source).astype(wanted, copy=False)
+        target = array.astype(wanted, copy=False)
     if wanted.itemsize < source.dtype.itemsize and not np.isfinite(target).all():
         raise ConverterError(
-            f"{step.source}: values up to {np.abs(source).max():g} do not fit {wanted}; choose a wider --dtype"
+            f"{key}: values up to {np.abs(source).max():g} do not fit {wanted}; choose a wider --dtype"
         )
     return target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import platform
 from collections.abc import Mapping
@@ -28,7 +29,9 @@ class Manifest:
     `recurrence` is the user's word, or None: no checkpoint contains it. `tensors` and `dropped` are in
     the target's order; `folded` holds, per folded tensor, its signs as base64 of packed bits and the
     elements that the fold's inverse does not give back. `reversible` tells whether the target's dtype
-    holds every source value, so that `restore` is bit-exact.
+    holds every source value, so that `restore` is bit-exact. `align_corners` is of the resize of logits,
+    by the source's file name or the user's word; None without heads. `skipped` names entries of the file
+    that were not read.
     """
 
     family: str
@@ -44,32 +47,44 @@ class Manifest:
     dropped: list[Record] = field(default_factory=list)
     folded: list[Record] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
+    align_corners: bool | None = None
+    skipped: list[str] = field(default_factory=list)
 
     def add(self, step: Step, target_name: str, source: Array, target: Array) -> Array:
         """Record one transfer; returns `target`."""
+        self._add(step.source, target_name, step.operation, source, target)
+        record = OPERATIONS[step.operation].record(source, target)
+        if record:
+            self.folded.append({"source": step.source, **record})
+        return target
+
+    def add_copy(self, key: str, source: Array, target: Array) -> Array:
+        """Record a tensor that keeps its key; returns `target`."""
+        self._add(key, key, "copy", source, target)
+        return target
+
+    def _add(self, source_name: str, target_name: str, operation: str, source: Array, target: Array) -> None:
         entry: Record = {
-            "source": step.source,
+            "source": source_name,
             "target": target_name,
-            "operation": step.operation,
+            "operation": operation,
             "shape": list(target.shape),
             "dtype": str(target.dtype),
         }
         if source.dtype != target.dtype:
             entry["source_dtype"] = str(source.dtype)
         self.tensors.append(entry)
-        record = OPERATIONS[step.operation].record(source, target)
-        if record:
-            self.folded.append({"source": step.source, **record})
         if not np.can_cast(source.dtype, target.dtype):
             self.reversible = False
-        return target
 
 
-def make_manifest(plan: Plan, checkpoint: Checkpoint, *, dtype: str, recurrence: int | None) -> Manifest:
+def make_manifest(
+    plan: Plan, checkpoint: Checkpoint, *, dtype: str, recurrence: int | None, align_corners: bool | None = None
+) -> Manifest:
     """A manifest of `plan` without its transfers, which are added as they are done."""
     return Manifest(
         family=plan.family.name,
-        num_classes=plan.num_classes,
+        num_classes=plan.num_classes if plan.family.architecture.heads else 0,
         depth=plan.depth,
         recurrence=recurrence,
         source={},
@@ -79,6 +94,8 @@ def make_manifest(plan: Plan, checkpoint: Checkpoint, *, dtype: str, recurrence:
         reversible=True,
         dropped=[_dropped(step, checkpoint.tensors[step.source]) for step in plan.drops],
         versions=_versions(),
+        align_corners=align_corners,
+        skipped=list(checkpoint.skipped),
     )
 
 
@@ -125,12 +142,24 @@ def restore(tensors: Mapping[str, Array], manifest: Manifest) -> dict[str, Array
         source = entry["source"]
         restored[source] = operation.invert(tensors[entry["target"]], records.get(source, {}), dtype)
     for entry in manifest.dropped:
-        restored[entry["source"]] = np.asarray(entry["value"], dtype=entry["dtype"])
+        restored[entry["source"]] = _dropped_array(entry)
     return restored
 
 
 def _dropped(step: Step, array: Array) -> Record:
-    return {"source": step.source, "reason": step.reason, "dtype": str(array.dtype), "value": array.tolist()}
+    entry: Record = {"source": step.source, "reason": step.reason, "dtype": str(array.dtype)}
+    if array.size == 1:
+        return {**entry, "value": array.tolist()}
+    data = base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode("ascii")
+    return {**entry, "shape": list(array.shape), "data": data}
+
+
+def _dropped_array(entry: Record) -> Array:
+    dtype = np.dtype(entry["dtype"])
+    if "value" in entry:
+        return np.asarray(entry["value"], dtype=dtype)
+    data = np.frombuffer(base64.b64decode(entry["data"]), dtype.newbyteorder("<"))
+    return data.reshape(entry["shape"]).astype(dtype)
 
 
 def _versions() -> dict[str, str]:

@@ -31,6 +31,9 @@ class Operation(Protocol):
     def record(self, source: Array, target: Array) -> Record:
         """What `invert` needs besides the rounded `target`, as JSON; empty if nothing."""
 
+    def assume(self, target: Array) -> Record:
+        """The simplest record, for a `target` whose own was never made: nothing lost, no sign negative."""
+
     def invert(self, target: Array, record: Record, dtype: np.dtype[Any]) -> Array:
         """The source tensor, in its `dtype`."""
 
@@ -45,6 +48,9 @@ class Copy:
         return source
 
     def record(self, source: Array, target: Array) -> Record:
+        return {}
+
+    def assume(self, target: Array) -> Record:
         return {}
 
     def invert(self, target: Array, record: Record, dtype: np.dtype[Any]) -> Array:
@@ -88,6 +94,9 @@ class Fold(Copy):
                 "values": _encode(source[inexact].astype(source.dtype.newbyteorder("<"))),
             }
         return record
+
+    def assume(self, target: Array) -> Record:
+        return {"signs": _encode(np.packbits(np.zeros(target.size, bool)))}
 
     def invert(self, target: Array, record: Record, dtype: np.dtype[Any]) -> Array:
         signs = np.unpackbits(_decode(record["signs"], "u1"), count=target.size).astype(bool)

@@ -11,7 +11,7 @@ import numpy as np
 from converter.names import summarize
 from converter.operations import OPERATIONS
 from families import DEPTHS, Family, canonical_shapes, get_family
-from families.rules import Assignment, assign, match_template
+from families.rules import Assignment, assign, find_blocks
 
 Tensors = Mapping[str, np.ndarray[Any, Any]]
 
@@ -86,6 +86,8 @@ def make_plan(
     assignments, shapes = expected_tensors(chosen, depth=depth, num_classes=1)
     num_classes = _infer_classes(tensors, assignments)
     assignments, shapes = expected_tensors(chosen, depth=depth, num_classes=num_classes)
+    unused = [key for key in tensors if key.rpartition(".")[0] in chosen.unused]
+    assignments += [Assignment(key, None, "drop", "of a layer that the network does not have") for key in unused]
     steps = [_step(item, shapes) for item in assignments if item.source in tensors]
     known = {item.source for item in assignments}
     return Plan(
@@ -112,12 +114,9 @@ def expected_tensors(
 def infer_depth(tensors: Tensors, family: Family) -> int:
     """The depth whose blocks, stage by stage, are most like those among the keys; ties go to the deeper."""
     blocks = [0, 0, 0, 0]
-    for rule in family.rules:
-        for key in tensors:
-            match = match_template(rule.source, key.rpartition(".")[0])
-            if match and {"stage", "block"} <= match.keys() and 1 <= int(match["stage"]) <= 4:
-                stage = int(match["stage"]) - 1
-                blocks[stage] = max(blocks[stage], int(match["block"]) + 1)
+    for stage, block in find_blocks(family, tensors):
+        if 1 <= stage <= 4:
+            blocks[stage - 1] = max(blocks[stage - 1], block + 1)
     return min(
         reversed(DEPTHS),
         key=lambda depth: sum(abs(a - b) for a, b in zip(DEPTHS[depth].blocks, blocks, strict=True)),

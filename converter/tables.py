@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +14,58 @@ from rich.table import Table
 
 from converter.console import wide_console
 from converter.convert import Conversion
-from converter.names import collapse
+from converter.names import collapse, summarize
 from converter.operations import FOLD_EPSILON
+from converter.plan import Step
+from converter.target import CANONICAL, Target
+
+UNDONE = {"copy": "copy", "fold": "unfold", "expand": "squeeze"}
+"""What the way back of an operation is called."""
 
 
 def print_conversion(conversion: Conversion, source: Path, target: Path, console: Console | None = None) -> None:
     """Family and why, what became of what, and what was verified."""
     console = console or wide_console()
     manifest = conversion.manifest
-    plan = conversion.detection.plan
-    console.print(f"{source.name}: {plan.family.name}, {plan.family.description}", soft_wrap=True)
-    console.print(f"  because {conversion.detection.reason}", soft_wrap=True)
-    console.print(
-        f"  ResNet-{manifest.depth}, {manifest.num_classes} classes, {_recurrence(manifest.recurrence)}", soft_wrap=True
-    )
-    if manifest.wrappers:
-        console.print(f"  taken off: {', '.join(manifest.wrappers)}")
+    for line in _describe_source(conversion, source):
+        console.print(line, soft_wrap=True)
     console.print(_table(conversion))
-    console.print(_lost(conversion), soft_wrap=True)
+    for line in _lost(conversion):
+        console.print(line, soft_wrap=True)
     if manifest.target is None:
         console.print("dry run: nothing was written")
         return
     console.print(
         f"{target}: {manifest.target['bytes'] / 1e6:.1f} MB, sha256 {manifest.target['sha256'][:16]}…\n"
-        f"verified: read back bit for bit as planned, and loaded strictly into the Paddle twin",
+        f"verified: read back bit for bit as planned, and {_verified(conversion.target)}",
         soft_wrap=True,
     )
+
+
+def _describe_source(conversion: Conversion, source: Path) -> Iterator[str]:
+    manifest, plan = conversion.manifest, conversion.detection.plan
+    yield f"{source.name}: {plan.family.name}, {plan.family.description}"
+    yield f"  because {conversion.detection.reason}"
+    if plan.family.architecture.heads:
+        yield f"  ResNet-{manifest.depth}, {manifest.num_classes} classes, {_recurrence(manifest.recurrence)}"
+    else:
+        yield f"  ResNet-{manifest.depth}, the backbone alone"
+    if plan.family.variants and manifest.align_corners is not None:
+        others = " and ".join(variant.file for variant in plan.family.variants)
+        yield (
+            f"  logits are resized with align_corners={manifest.align_corners}; "
+            f"{others} in the file's name means True, --align-corners overrules it"
+        )
+    if manifest.wrappers:
+        yield f"  taken off: {', '.join(manifest.wrappers)}"
+    if manifest.skipped:
+        yield f"  skipped: {', '.join(manifest.skipped)}"
+
+
+def _verified(target: Target) -> str:
+    if target.twin is None:
+        return f"every key and shape is {target.keys}'s"
+    return f"loaded strictly into the {target.twin} twin"
 
 
 def _recurrence(recurrence: int | None) -> str:
@@ -51,26 +78,42 @@ def _table(conversion: Conversion) -> Table:
     table = Table("source", "target", "tensors", "operation", box=box.SIMPLE)
     groups: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     for step, name in conversion.detection.plan.transfers:
-        source, target = _module(step.source), _module(name)
-        leaf = step.operation if step.operation == "copy" else f"{step.operation} {_leaf(name)}"
-        groups.setdefault((_pattern(source), _pattern(target)), []).append((source, target, leaf))
+        source, target, operation = _way(conversion, step, name)
+        leaf = operation if operation == "copy" else f"{operation} {_leaf(name)}"
+        pair = _module(source), _module(target)
+        groups.setdefault((_pattern(pair[0]), _pattern(pair[1])), []).append((*pair, leaf))
     for members in groups.values():
         sources, targets, operations = zip(*members, strict=True)
         table.add_row(_collapsed(sources), _collapsed(targets), str(len(members)), ", ".join(dict.fromkeys(operations)))
     return table
 
 
-def _lost(conversion: Conversion) -> str:
-    plan, lines = conversion.detection.plan, []
+def _way(conversion: Conversion, step: Step, name: str) -> tuple[str, str, str]:
+    """Name in the source, name in the target, and operation of one tensor."""
+    to_twin, from_twin = conversion.target.keys == CANONICAL, conversion.origin.converted
+    source, target = name if from_twin else step.source, name if to_twin else step.source
+    if to_twin == from_twin:
+        return source, target, "copy"
+    return source, target, step.operation if to_twin else UNDONE[step.operation]
+
+
+def _lost(conversion: Conversion) -> Iterator[str]:
+    plan, manifest, origin = conversion.detection.plan, conversion.manifest, conversion.origin
     folded = [step for step in plan.steps if step.operation == "fold"]
+    if conversion.target.keys != CANONICAL:
+        if folded and origin.converted:
+            signs = "their signs are the manifest's" if origin.manifest else "without a manifest, all are positive"
+            yield f"unfolded: {len(folded)} scales of InPlaceABN; {signs}"
+        yield "bit for bit what was converted" if manifest.reversible else "not bit for bit what was converted"
+        return
     if folded:
-        lines.append(f"folded: {len(folded)} InPlaceABN scales became |weight| + {FOLD_EPSILON:.0e}")
-        if conversion.manifest.folded:
-            negative = sum(record["negative"] for record in conversion.manifest.folded)
-            lines[-1] += f"; the signs of {negative} negative elements are kept in the manifest"
-    if plan.drops:
-        lines.append(f"dropped: {len(plan.drops)} {_leaf(plan.drops[0].source)} ({plan.drops[0].reason})")
-    return "\n".join(lines)
+        negative = sum(record["negative"] for record in manifest.folded)
+        signs = f"; the signs of {negative} negative elements are kept in the manifest" if manifest.folded else ""
+        yield f"folded: {len(folded)} InPlaceABN scales became |weight| + {FOLD_EPSILON:.0e}{signs}"
+    for reason, steps in groupby(plan.drops, key=lambda step: step.reason):
+        names = [step.source for step in steps]
+        leaves = {_leaf(name) for name in names}
+        yield f"dropped: {f'{len(names)} {leaves.pop()}' if len(leaves) == 1 else summarize(names)} ({reason})"
 
 
 def _module(name: str) -> str:

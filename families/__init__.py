@@ -16,6 +16,7 @@ from families.architecture import (
     Preprocessing,
     PublishedFigure,
     Rule,
+    Variant,
 )
 from families.canonical import canonical_shapes
 
@@ -56,6 +57,7 @@ __all__ = [
     "Preprocessing",
     "PublishedFigure",
     "Rule",
+    "Variant",
     "canonical_shapes",
     "check_size",
     "get_family",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Activation = Literal["relu", "leaky_relu"]
-LayerKind = Literal["conv", "norm", "abn", "scale", "scalar_scale"]
+LayerKind = Literal["conv", "norm", "abn", "paddle_norm", "scale", "scalar_scale"]
+Framework = Literal["torch", "paddle"]
 
 # InPlaceABN and Paddle keep these as C floats; a float64 comparison sees the difference.
 FLOAT32_EPSILON = 9.999999747378752e-06
@@ -60,6 +61,8 @@ class Architecture:
     leaky_slope: float = FLOAT32_LEAKY_SLOPE
     dropout: Literal["channel", "element"] = "channel"
     dropout_rate: float = 0.1
+    heads: bool = True
+    """False: the backbone alone, as an initialiser has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +78,27 @@ class Preprocessing:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFigure:
-    """A published single-scale Cityscapes val mIoU, in percent."""
+    """A published single-scale mIoU, in percent; `multi_scale` is with several scales and flips.
+
+    `file` is a part of the published file's name, if that tells the figures of a family apart.
+    """
 
     label: str
     recurrence: int
     miou: float
     source: str
+    dataset: str = "Cityscapes val"
+    multi_scale: float | None = None
+    depth: int = 101
+    file: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """Files of a family that need another resize than its `preprocessing` says, known by their names."""
+
+    file: str
+    align_corners: bool
 
 
 @dataclass(frozen=True)
@@ -88,8 +106,8 @@ class Rule:
     """One row of a key table: a layer of the family and the canonical layer it becomes.
 
     `source` and `target` are module paths that may contain `{stage}` and `{block}`, which stand for
-    decimal numbers. `layer` names the layer's tensors and what is done to each
-    (`families.rules.LAYERS`).
+    decimal numbers, and `source` also `{index}`, the stage counted from 0. `layer` names the layer's
+    tensors and what is done to each (`families.rules.LAYERS`).
     """
 
     source: str
@@ -107,3 +125,26 @@ class Family:
     rules: tuple[Rule, ...]
     preprocessing: Preprocessing
     published: tuple[PublishedFigure, ...] = ()
+    framework: Framework = "torch"
+    """Whose checkpoints have the family's own keys."""
+    variants: tuple[Variant, ...] = ()
+    unused: tuple[str, ...] = ()
+    """Layers that its files may have and no CCNet has."""
+    fold_optional: bool = False
+    """Plain BatchNorm that the official training loads into InPlaceABN: both readings have their use."""
+
+    def preprocessing_for(self, file_name: str) -> Preprocessing:
+        """`preprocessing`, as a published file of this name needs it."""
+        for variant in self.variants:
+            if variant.file in file_name:
+                return replace(self.preprocessing, align_corners=variant.align_corners)
+        return self.preprocessing
+
+    def published_for(self, file_name: str, *, depth: int) -> list[PublishedFigure]:
+        """The published figures that a file of this name and depth may have reached."""
+        return [figure for figure in self.published if figure.file in file_name and figure.depth == depth]
+
+    def folded(self) -> Family:
+        """The family read as InPlaceABN reads it: every norm scales by |weight| + eps."""
+        rules = tuple(replace(rule, layer="abn") if rule.layer == "norm" else rule for rule in self.rules)
+        return replace(self, rules=rules)

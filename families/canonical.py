@@ -31,6 +31,8 @@ def canonical_shapes(architecture: Architecture, *, num_classes: int, depth: int
         for block in range(blocks):
             tensors += _block(f"backbone.stage{stage}.{block}", width, stage_width // divisor, shortcut=block == 0)
             width = stage_width // divisor * EXPANSION
+    if not architecture.heads:
+        return dict(tensors)
     tensors += _head(architecture, width, num_classes, divisor)
     tensors += _auxiliary_head(architecture, width // 2, num_classes, divisor)
     return dict(tensors)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -38,6 +38,12 @@ LAYERS: dict[LayerKind, tuple[Leaf, ...]] = {
         Leaf("weight", "weight", "fold", "InPlaceABN scales by |weight| + eps, BatchNorm by weight"),
         *_STATISTICS,
     ),
+    "paddle_norm": (
+        Leaf("weight", "weight", "copy", _COPY),
+        Leaf("bias", "bias", "copy", _COPY),
+        Leaf("_mean", "running_mean", "copy", _COPY),
+        Leaf("_variance", "running_var", "copy", _COPY),
+    ),
     "scale": (Leaf("", "", "copy", _COPY),),
     "scalar_scale": (Leaf("", "", "expand", "0-d there, shape (1,) here"),),
 }
@@ -59,51 +65,64 @@ def assign(family: Family, canonical: Iterable[str]) -> list[Assignment]:
     Raises ValueError if the family's table leaves a canonical tensor without a rule or gives it two.
     """
     assignments: list[Assignment] = []
+    dropped: dict[str, Assignment] = {}
+    rules = _by_skeleton(family)
     for name in canonical:
-        found = [match for rule in family.rules for match in _matches(rule, name)]
+        found = []
+        for rule, leaf in rules.get(_skeleton(name), ()):
+            if (numbers := match_template(_join(rule.target, leaf.target), name)) is not None:
+                source = rule.source.format(**numbers, index=int(numbers.get("stage", 1)) - 1)
+                found.append(Assignment(_join(source, leaf.source), name, leaf.operation, leaf.reason))
+                for other in LAYERS[rule.layer]:
+                    if other.target is None:
+                        key = _join(source, other.source)
+                        dropped[key] = Assignment(key, None, other.operation, other.reason)
         if len(found) != 1:
             raise ValueError(f"family {family.name}: {len(found)} rules for {name}: {found}")
         assignments.append(found[0])
-    assignments += [
-        Assignment(_join(rule.source.format(**fields), leaf.source), None, leaf.operation, leaf.reason)
-        for rule, fields in _layers(family, canonical)
-        for leaf in LAYERS[rule.layer]
-        if leaf.target is None
-    ]
-    return assignments
+    return [*assignments, *dropped.values()]
 
 
-def _matches(rule: Rule, name: str) -> list[Assignment]:
-    matches = []
-    for leaf in LAYERS[rule.layer]:
-        if leaf.target is None or not name.endswith(leaf.target):
-            continue
-        if (match := match_template(_join(rule.target, leaf.target), name)) is not None:
-            source = _join(rule.source.format(**match), leaf.source)
-            matches.append(Assignment(source, name, leaf.operation, leaf.reason))
-    return matches
-
-
-def _layers(family: Family, canonical: Iterable[str]) -> list[tuple[Rule, dict[str, str]]]:
-    modules = dict.fromkeys(name.rpartition(".")[0] for name in canonical)
-    return [
-        (rule, match)
-        for module in modules
-        for rule in family.rules
-        if (match := match_template(rule.target, module)) is not None
-    ]
+def find_blocks(family: Family, keys: Iterable[str]) -> set[tuple[int, int]]:
+    """(stage, block), stages counted from 1, of every residual block that `keys` of the family belong to."""
+    rules: dict[str, list[Rule]] = {}
+    for rule in family.rules:
+        if "{block}" in rule.source:
+            rules.setdefault(_skeleton(rule.source), []).append(rule)
+    modules = dict.fromkeys(key.rpartition(".")[0] for key in keys)
+    matches = (match_template(rule.source, module) for module in modules for rule in rules.get(_skeleton(module), ()))
+    return {(_stage(numbers), int(numbers["block"])) for numbers in matches if numbers is not None}
 
 
 def match_template(template: str, name: str) -> dict[str, str] | None:
-    """The numbers that `{stage}` and `{block}` stand for if `name` is of the form `template`, else None."""
+    """The numbers that `{stage}`, `{index}` and `{block}` stand for if `name` is of the form `template`, else None."""
     match = _compile(template).fullmatch(name)
     return None if match is None else match.groupdict()
 
 
 @cache
+def _by_skeleton(family: Family) -> dict[str, list[tuple[Rule, Leaf]]]:
+    rules: dict[str, list[tuple[Rule, Leaf]]] = {}
+    for rule in family.rules:
+        for leaf in LAYERS[rule.layer]:
+            if leaf.target is not None:
+                rules.setdefault(_skeleton(_join(rule.target, leaf.target)), []).append((rule, leaf))
+    return rules
+
+
+def _skeleton(name: str) -> str:
+    """`name` without its numbers, by which the few rules that may fit it are found."""
+    return re.sub(r"\d+|\{\w+\}", "#", name)
+
+
+def _stage(numbers: Mapping[str, str]) -> int:
+    return int(numbers["stage"]) if "stage" in numbers else int(numbers["index"]) + 1
+
+
+@cache
 def _compile(template: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>\\d+)", re.escape(template)))
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>\\d{1,4})", re.escape(template)))
 
 
-def _join(module: str, leaf: str) -> str:
+def _join(module: str, leaf: str | None) -> str:
     return f"{module}.{leaf}" if leaf else module

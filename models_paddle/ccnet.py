@@ -67,12 +67,18 @@ class AuxiliaryHead(nn.Layer):
 
 
 class CCNet(nn.Layer):
-    """The whole network. `recurrence` passes of attention; 0 leaves the attention out."""
+    """The whole network. `recurrence` passes of attention; 0 leaves the attention out.
+
+    Where the architecture has no heads, it is the backbone alone.
+    """
 
     def __init__(self, architecture: Architecture, *, num_classes: int, recurrence: int, depth: int) -> None:
         super().__init__()
         divisor = DEPTHS[depth].width_divisor
         self.backbone = ResNet(architecture, depth=depth)
+        self.has_heads = architecture.heads
+        if not self.has_heads:
+            return
         self.head = AttentionHead(
             self.backbone.width, architecture, num_classes=num_classes, recurrence=recurrence, divisor=divisor
         )
@@ -83,9 +89,12 @@ class CCNet(nn.Layer):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images (N, 3, H, W), preprocessed -> logits and auxiliary logits, both (N, K, h, w).
 
-        The logits have the network's own resolution, about an eighth of the images'.
+        The logits have the network's own resolution, about an eighth of the images'. Without heads:
+        features of stage 4 and of stage 3.
         """
         auxiliary_features, features = self.backbone(images)
+        if not self.has_heads:
+            return features, auxiliary_features
         return self.head(features), self.auxiliary_head(auxiliary_features)
 
 

@@ -22,24 +22,36 @@ class CrissCrossAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W): features + gamma * attended values."""
-        query, key, value = self.query(features), self.key(features), self.value(features)
-        return features + self.gamma * attend(query, key, value)
+        attention_height, attention_width = attend(self.query(features), self.key(features), self.gamma)
+        value = self.value(features)
+        return features + gather_height(value, attention_height) + gather_width(value, attention_width)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Values (N, C, H, W) averaged over each pixel's column and row by softmax(query . key).
+def attend(query: Tensor, key: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
+    """gamma * softmax(query . key) of each pixel over its column (N, H, W, H) and its row (N, H, W, W).
 
-    `query` and `key` are (N, K, H, W). Columns are batched as (N, W, ...), rows as (N, H, ...).
+    `query` and `key` are (N, K, H, W). Gamma scales these weights, not the values they gather, which
+    are more and would be kept for the backward pass.
     """
     height, width = query.shape[2:]
     energy_height = query.permute(0, 3, 2, 1) @ key.permute(0, 3, 1, 2)  # (N, W, H, H)
     energy_width = query.permute(0, 2, 3, 1) @ key.permute(0, 2, 1, 3)  # (N, H, W, W)
     energy_height = energy_height + self_mask(height, query)
     energy = torch.cat([energy_height.permute(0, 2, 1, 3), energy_width], 3)  # (N, H, W, H + W)
-    attention_height, attention_width = torch.softmax(energy, 3).split([height, width], 3)
-    from_height = value.permute(0, 3, 1, 2) @ attention_height.permute(0, 2, 3, 1)  # (N, W, C, H)
-    from_width = value.permute(0, 2, 1, 3) @ attention_width.permute(0, 1, 3, 2)  # (N, H, C, W)
-    return from_height.permute(0, 2, 3, 1) + from_width.permute(0, 2, 1, 3)
+    attention_height, attention_width = (gamma * torch.softmax(energy, 3)).split([height, width], 3)
+    return attention_height, attention_width
+
+
+def gather_height(value: Tensor, attention: Tensor) -> Tensor:
+    """Values (N, C, H, W) summed over each pixel's column, weighted by `attention` (N, H, W, H)."""
+    columns, weights = value.permute(0, 3, 1, 2), attention.permute(0, 2, 1, 3)  # (N, W, C, H), (N, W, H, H)
+    return torch.matmul(columns, weights.mT).permute(0, 2, 3, 1)
+
+
+def gather_width(value: Tensor, attention: Tensor) -> Tensor:
+    """Values (N, C, H, W) summed over each pixel's row, weighted by `attention` (N, H, W, W)."""
+    rows = value.permute(0, 2, 1, 3)  # (N, H, C, W)
+    return torch.matmul(rows, attention.mT).permute(0, 2, 1, 3)
 
 
 def self_mask(size: int, like: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ from parity.weights import WeightPair, read_pair, read_source, standin_pair
 Progress = Callable[[str], None]
 
 DEFAULT_RECURRENCE = 2
-OUTPUTS = ("head", "auxiliary_head")
-"""The modules whose outputs are the network's: logits and auxiliary logits, (N, K, h, w)."""
+OUTPUTS = ("", "head", "auxiliary_head")
+"""The network, and the modules whose outputs are its: logits and auxiliary logits, (N, K, h, w)."""
 
 
 @dataclass(frozen=True, kw_only=True)

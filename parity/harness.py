@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from parity.attributes import compare_attributes
 from parity.follow import Follower, Sink
+from parity.incumbents import CRITERIA, judge
 from parity.influence import find_uninfluential
 from parity.modules import ModuleInfo, paddle_modules, torch_modules
 from parity.pairing import Pairing, pair_modules
@@ -61,18 +62,22 @@ def compare_models(
     pairing = pairs if isinstance(pairs, Pairing) else pair_modules(ours, theirs, pairs)
     chosen = {path: target for path, target in pairing.pairs.items() if _chosen(path, only, skip)}
     with run.in_eval_mode():
-        run.find_uninfluential()
-        run.compare(chosen, theirs, MODES[mode], dtypes)
+        run.find_uninfluential(sharp="float64" in dtypes)
+        run.compare(pairing.pairs, chosen, theirs, MODES[mode], dtypes)
     coverage = _coverage(pairing, chosen, run, accept)
     attributes = _attributes(chosen, ours, theirs)
     return Report(
         layers=tuple(run.layers),
         coverage=coverage,
-        guilty=(*attributes, *find_guilty(run.layers)),
+        guilty=tuple(_in_order([*find_guilty(run.layers), *attributes], run.layers)),
         problems=tuple(_problems(coverage, run, accept, weights or {})),
         weights=weights or {},
         pairs=chosen if pairing.origin != "path" else {},
         settings=settings or {},
+        incumbents={
+            name: {"passed": all(verdict[name] for verdict in run.verdicts), "detail": criterion.description}
+            for name, criterion in (CRITERIA.items() if run.verdicts else ())
+        },
     )
 
 
@@ -100,32 +105,44 @@ class _Run:
         self.leftover: dict[str, None] = {}
         self.uninfluential: tuple[str, ...] = ()
         self.dead: tuple[str, ...] = ()
+        self.chosen: frozenset[str] = frozenset()
+        self.verdicts: list[dict[str, bool]] = []
 
     @contextmanager
     def in_eval_mode(self) -> Iterator[None]:
         """Both models in evaluation mode, and afterwards in the modes and dtypes they had."""
         with ExitStack() as stack:
             for model in (self.torch, self.paddle):
-                stack.enter_context(_evaluating(model))
+                stack.enter_context(evaluating(model))
             yield
 
-    def find_uninfluential(self) -> None:
+    def find_uninfluential(self, *, sharp: bool) -> None:
         """Note the parameters of the torch module that no output depends on, on the smallest input.
 
         Those of modules that do run, biases aside, are dead: a bias alone may be so by analysis, as the
-        key's before a softmax.
+        key's before a softmax. `sharp`: in float64, where a gradient that is zero by analysis is told from rounding.
         """
         self.progress("influence of parameters")
         smallest = min(self.inputs.values(), key=lambda images: images.size)
-        model = copy.deepcopy(self.torch).double()
-        found, called = find_uninfluential(model, torch.from_numpy(smallest.astype(np.float64)))
+        model = copy.deepcopy(self.torch).double() if sharp else self.torch
+        like = next(model.parameters(), torch.zeros(0))
+        found, called = find_uninfluential(model, torch.from_numpy(smallest).to(like.device, like.dtype))
         self.uninfluential = tuple(found)
         self.dead = tuple(n for n in found if n.rpartition(".")[0] in called and not n.endswith("bias"))
 
     def compare(
-        self, pairs: Mapping[str, str], theirs: Mapping[str, ModuleInfo], modes: Sequence[str], dtypes: Sequence[str]
+        self,
+        pairs: Mapping[str, str],
+        chosen: Mapping[str, str],
+        theirs: Mapping[str, ModuleInfo],
+        modes: Sequence[str],
+        dtypes: Sequence[str],
     ) -> None:
-        """All modes, dtypes and inputs; float64 first, since it is the sharper question."""
+        """All modes, dtypes and inputs; float64 first, since it is the sharper question.
+
+        Isolation needs every pair to be followed, whichever are chosen to be reported.
+        """
+        self.chosen = frozenset(chosen)
         truth = copy.deepcopy(self.torch).double() if "float64" in dtypes else None
         for dtype in sorted(dtypes, reverse=True):
             with _cast(self.torch, self.paddle, dtype):
@@ -133,14 +150,24 @@ class _Run:
                     for name in self.inputs:
                         self.progress(f"{mode} {dtype} {name}")
                         try:
-                            self._pass(pairs, theirs, mode, dtype, name, truth if dtype == "float32" else None)
+                            followed = pairs if mode == "isolated" else chosen
+                            self._pass(followed, theirs, mode, dtype, name, truth if dtype == "float32" else None)
                         except _Stop:
                             return
 
     def _add(self, layer: Layer) -> None:
+        if layer.path not in self.chosen:
+            return
         self.layers.append(layer)
         if self.fail_fast and not layer.comparison:
             raise _Stop
+
+    def _show(self, layer: Layer, actual: Tensor, expected: Tensor) -> None:
+        """Judge the network's float32 outputs as other tools would, and pass every output on."""
+        if layer.path == "" and layer.dtype == "float32":
+            self.verdicts.append(judge(actual.cpu(), expected.cpu()))
+        if self.sink is not None:
+            self.sink(layer, actual, expected)
 
     def _pass(
         self,
@@ -165,7 +192,7 @@ class _Run:
             channels_last=any(_is_channels_last(info.module) for info in theirs.values()),
             coordinates={"mode": mode, "dtype": dtype, "input": name},
             on_layer=self._add,
-            sink=self.sink if mode == "free" else None,
+            sink=self._show if mode == "free" else None,
         )
         try:
             follower.run(self.paddle, paddle.to_tensor(images))
@@ -193,6 +220,13 @@ def find_guilty(layers: Sequence[Layer]) -> list[Guilty]:
                 ),
             )
     return list(found.values())
+
+
+def _in_order(guilty: Sequence[Guilty], layers: Sequence[Layer]) -> list[Guilty]:
+    """Each layer's first entry, in order of execution."""
+    once = {(entry.path, entry.call): entry for entry in reversed(guilty)}
+    order = {layer.path: number for number, layer in reversed(list(enumerate(layers)))}
+    return sorted(once.values(), key=lambda entry: (order.get(entry.path, len(layers)), entry.call))
 
 
 def _attributes(
@@ -245,7 +279,7 @@ def _problems(coverage: Coverage, run: _Run, accept: Sequence[str], weights: Map
 
 
 @contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
+def evaluating(model: Any) -> Iterator[None]:
     modules = list(model.modules()) if isinstance(model, nn.Module) else model.sublayers(include_self=True)
     modes = [module.training for module in modules]
     model.eval()

@@ -10,12 +10,12 @@ from parity.tensors import flatten
 NEGLIGIBLE = 1e-12
 """Of the network's greatest influence. Rounding leaves a gradient of about 1e-16 where it is zero by analysis."""
 
-LARGEST_SIDE = 129
+LARGEST_SIDE = 97
 """Pixels. The gradient needs the whole pass in memory; a corner of a large image shows the same."""
 
 
 def find_uninfluential(model: nn.Module, images: Tensor) -> tuple[list[str], set[str]]:
-    """Names of the parameters that the outputs of `model` (a float64 copy, eval mode) do not depend on.
+    """Names of the parameters that the outputs of `model` (eval mode, best in float64) do not depend on.
 
     Also the paths of the modules that the pass called.
 
@@ -25,10 +25,15 @@ def find_uninfluential(model: nn.Module, images: Tensor) -> tuple[list[str], set
     corner = images[..., :LARGEST_SIDE, :LARGEST_SIDE] if images.ndim == 4 else images
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.is_floating_point()}
     called: set[str] = set()
-    for path, module in model.named_modules():
-        module.register_forward_hook(lambda *_, path=path: called.add(path))
+    handles = [
+        module.register_forward_hook(lambda *_, path=path: called.add(path)) for path, module in model.named_modules()
+    ]
     with torch.enable_grad():
-        outputs = [output for output in flatten(model(corner)) if output.requires_grad]
+        try:
+            outputs = [output for output in flatten(model(corner)) if output.requires_grad]
+        finally:
+            for handle in handles:
+                handle.remove()
         generator = torch.Generator().manual_seed(0)
         score = sum(
             ((torch.randn(output.shape, generator=generator, dtype=output.dtype).to(output.device)) * output).sum()

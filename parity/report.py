@@ -33,7 +33,7 @@ class Layer:
     @property
     def name(self) -> str:
         """For people: the path, and which call where it is not the first."""
-        return (self.path or "(network)") + (f" #{self.call}" if self.call else "")
+        return (self.path or "(network)") + (f", pass {self.call + 1}" if self.call else "")
 
     def to_json(self) -> dict[str, Any]:
         """The probe's coordinates and its comparison's figures, flat; a figure that is not finite is null."""
@@ -77,7 +77,9 @@ class Guilty:
         """One sentence for people."""
         where = f"{self.path or '(network)'}{_pass(self.call)}"
         what = "its output" if self.site == "output" else f"what it hands to the {self.site}"
-        return f"{where}: {what} {self.reason} although it was given torch's input: the layer itself is wrong"
+        if self.site == "attributes":
+            return f"{where}: {self.reason}: the layer itself is wrong"
+        return f"{where}: {what} {self.reason}, although it was given torch's input: the layer itself is wrong"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,8 +61,8 @@ def export_repro(
     images = next(iter(inputs.values()))
     data = _record(torch_model, images, guilty.path, guilty.call)
     ours, theirs = torch_modules(torch_model), paddle_modules(paddle_model)
-    data |= {f"torch:{name}": t.cpu().numpy() for name, t in ours[guilty.path].module.state_dict().items()}
-    data |= {f"paddle:{name}": t.numpy() for name, t in theirs[target].module.state_dict().items()}
+    data |= {f"torch:{name}": _wide(t.cpu()) for name, t in ours[guilty.path].module.state_dict().items()}
+    data |= {f"paddle:{name}": _wide(t) for name, t in theirs[target].module.state_dict().items()}
     script = SCRIPT.format(
         sentence=guilty.sentence,
         stem="repro",
@@ -98,6 +98,11 @@ def _record(model: torch.nn.Module, images: np.ndarray[Any, Any], path: str, cal
         run.close()
         model.to(own.dtype).train(training)
     return data
+
+
+def _wide(tensor: Any) -> np.ndarray[Any, Any]:
+    array = tensor.numpy()
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
 def _build(framework: str, report: Report) -> str:

@@ -63,6 +63,9 @@ def _print_gaps(report: Report, console: Console) -> None:
         if names:
             more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
             console.print(f"not compared, {what}: {', '.join(names[:LISTED])}{more}", soft_wrap=True)
+    if report.incumbents:
+        verdicts = (f"{name} {'passes' if said['passed'] else 'fails'}" for name, said in report.incumbents.items())
+        console.print(f"other criteria on the float32 outputs: {', '.join(verdicts)}", soft_wrap=True)
     for problem in report.problems:
         console.print(f"problem: {problem}", soft_wrap=True)
 

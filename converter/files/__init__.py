@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import InputError
+from converter.files.foreign import Skipped
 from converter.files.pdparams import read_pdparams, write_pdparams
 from converter.files.pth import read_pth
 from converter.files.safetensors import read_safetensors
@@ -28,13 +29,15 @@ class Checkpoint:
     """The tensors of a file, under the keys of the network alone.
 
     `wrappers` lists what was taken off around them, outermost first; `collisions` are keys that stood
-    there twice, with the prefix and without.
+    there twice, with the prefix and without. `skipped` says which metadata was not read, and the foreign
+    classes in it.
     """
 
     path: Path
     format: str
     tensors: Tensors
     wrappers: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
     collisions: tuple[str, ...] = ()
 
 
@@ -92,6 +95,7 @@ def file_digest(path: Path) -> str:
 
 def _unwrap(path: Path, format_name: str, value: Any) -> Checkpoint:
     wrappers: list[str] = []
+    skipped: list[str] = []
     while isinstance(value, dict) and len(wrappers) < NESTED_WRAPPERS:
         inner = [name for name in WRAPPERS if isinstance(value.get(name), dict)]
         if len(inner) > 1:
@@ -99,18 +103,14 @@ def _unwrap(path: Path, format_name: str, value: Any) -> Checkpoint:
         if not inner:
             break
         wrappers += inner
+        skipped += [f"{key} ({', '.join(i.names)})" for key, i in value.items() if isinstance(i, Skipped)]
         value = value[inner[0]]
     if not isinstance(value, dict) or not any(isinstance(item, np.ndarray) for item in value.values()):
         raise InputError(f"{path}: holds no state dict (a dictionary of tensors)")
     tensors: Tensors = {}
     collisions = []
     for key, item in value.items():
-        if not isinstance(key, str):
-            raise InputError(f"{path}: a key is a {type(key).__name__}, not a string")
-        if not key.isprintable():
-            raise InputError(f"{path}: key {key!r} cannot be printed")
-        if not isinstance(item, np.ndarray):
-            raise InputError(f"{path}: entry {key!r} is a {type(item).__name__}, not a tensor; remove it")
+        _check_entry(path, key, item)
         name = key.removeprefix(PREFIX)
         if name in tensors:
             collisions.append(name)
@@ -118,8 +118,22 @@ def _unwrap(path: Path, format_name: str, value: Any) -> Checkpoint:
     if any(key.startswith(PREFIX) for key in value):
         wrappers.append(PREFIX)
     return Checkpoint(
-        path=path, format=format_name, tensors=tensors, wrappers=tuple(wrappers), collisions=tuple(collisions)
+        path=path,
+        format=format_name,
+        tensors=tensors,
+        wrappers=tuple(wrappers),
+        skipped=tuple(skipped),
+        collisions=tuple(collisions),
     )
+
+
+def _check_entry(path: Path, key: Any, item: Any) -> None:
+    if not isinstance(key, str):
+        raise InputError(f"{path}: a key is a {type(key).__name__}, not a string")
+    if not key.isprintable():
+        raise InputError(f"{path}: key {key!r} cannot be printed")
+    if not isinstance(item, np.ndarray):
+        raise InputError(f"{path}: entry {key!r} is a {type(item).__name__}, not a tensor; remove it")
 
 
 __all__ = [

@@ -59,11 +59,16 @@ def _encode(text: Any, encoding: Any) -> bytes:
     return str(text).encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    return b""
+
+
 ALLOWED: AllowedGlobals = {
     ("collections", "OrderedDict"): OrderedDict,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,  # the data of an empty array in protocol 2
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
     **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
 }

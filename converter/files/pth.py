@@ -21,7 +21,8 @@ import numpy as np
 
 from converter.errors import InputError
 from converter.files.bfloat16 import widen
-from converter.files.unpickle import AllowedGlobals, load_plain, one_line
+from converter.files.foreign import load_weights
+from converter.files.unpickle import AllowedGlobals, one_line
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip entry: lengths of its name and extra field
@@ -141,7 +142,7 @@ def _read_zip(path: Path, file: IO[bytes], buffer: mmap.mmap) -> tuple[Any, Loca
         return buffer, info.header_offset + 30 + name_length + extra_length
 
     with _damage(path), archive.open(entries["data.pkl"]) as stream:
-        return load_plain(stream, ALLOWED, path=str(path), persistent_load=_storage), locate
+        return load_weights(stream, ALLOWED, path=str(path), persistent_load=_storage), locate
 
 
 @contextmanager
@@ -156,7 +157,7 @@ def _damage(path: Path) -> Iterator[None]:
 
 def _read_legacy(path: Path, file: IO[bytes], buffer: mmap.mmap) -> tuple[Any, Locate]:
     def load(persistent_load: Callable[[Any], Any] | None = None) -> Any:
-        return load_plain(file, ALLOWED, path=str(path), persistent_load=persistent_load)
+        return load_weights(file, ALLOWED, path=str(path), persistent_load=persistent_load)
 
     item_sizes: dict[str, int] = {}
 
@@ -180,6 +181,8 @@ def _read_legacy(path: Path, file: IO[bytes], buffer: mmap.mmap) -> tuple[Any, L
         nbytes = count * item_sizes[key]
         offsets[key] = (position + 8, nbytes)
         position += 8 + nbytes
+    if position > len(buffer):
+        raise InputError(f"{path}: truncated or damaged in its last storage")
 
     def locate(key: str, nbytes: int) -> tuple[Any, int]:
         offset, available = offsets.get(key, (0, 0))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 from converter.errors import InputError
 
 AllowedGlobals = Mapping[tuple[str, str], Any]
+
+
+class ForbiddenError(InputError):
+    """A pickle names globals that are not allowed."""
 
 
 class _Inert:
@@ -33,7 +37,7 @@ class PlainUnpickler(pickle._Unpickler):
     and its BUILD sets attributes of the stand-ins themselves.
     """
 
-    dispatch = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
     stack: list[Any]
 
     def __init__(
@@ -78,6 +82,8 @@ class PlainUnpickler(pickle._Unpickler):
             set_state(instance, state)
 
     dispatch[pickle.BUILD[0]] = load_build
+    # A bytearray of the size that a file claims is filled with zeros before the file is found to end.
+    dispatch[pickle.BYTEARRAY8[0]] = dispatch[pickle.BINBYTES8[0]]
 
 
 def load_plain(
@@ -87,7 +93,7 @@ def load_plain(
     path: str,
     persistent_load: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """Unpickle one object from `file`. Raises InputError naming every forbidden global, or what is damaged."""
+    """Unpickle one object from `file`. Raises ForbiddenError naming every such global, InputError what is damaged."""
     unpickler = PlainUnpickler(file, allowed, persistent_load=persistent_load)
     failure: InputError | None = None
     value = None
@@ -98,7 +104,7 @@ def load_plain(
         failure = InputError(f"{path}: not a readable pickle ({one_line(reason)})")
     if unpickler.forbidden:
         names = ", ".join(map(one_line, dict.fromkeys(unpickler.forbidden)))
-        raise InputError(
+        raise ForbiddenError(
             f"{path}: refused, the pickle names code that a checkpoint does not need: {names}; "
             "save only the state dict and convert that"
         )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models_paddle import paddle
-from parity.harness import _evaluating
+from parity.harness import evaluating
 
 Array = np.ndarray[Any, Any]
 PASSES = 2
@@ -50,7 +50,7 @@ def compute_attention_maps(
     `pixel` is (row, column) at the resolution of the attention, by default off the centre, so that swapped
     axes show. Both models are left as they were.
     """
-    with _evaluating(torch_model), _evaluating(paddle_model):
+    with evaluating(torch_model), evaluating(paddle_model):
         sides: tuple[_Side, _Side] = _TorchSide(torch_model), _PaddleSide(paddle_model)
         entered = [_features(side, images[:1]) for side in sides]
         height, width = np.min([features[0].shape[2:] for features in entered], axis=0)

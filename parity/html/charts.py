@@ -20,10 +20,10 @@ ZERO, OFF = 95.0, 3.0
 MOST_TICKS = 5
 
 TITLES = {
-    ("isolated", "float64"): "Is each layer the same function?",
-    ("free", "float64"): "How does the difference grow?",
-    ("isolated", "float32"): "Is each layer's rounding ordinary?",
-    ("free", "float32"): "Is the network's rounding ordinary?",
+    ("isolated", "float64"): "same function?",
+    ("free", "float64"): "how it grows",
+    ("isolated", "float32"): "ordinary rounding?",
+    ("free", "float32"): "how it grows",
 }
 
 
@@ -66,7 +66,6 @@ class Panel:
     dtype: str
     title: str
     note: str
-    limit: str
     count: int
     scale: Scale
     heights: list[float | None]
@@ -94,8 +93,7 @@ def make_panel(probes: Sequence[Probe], mode: str, dtype: str) -> Panel:
         mode=mode,
         dtype=dtype,
         title=TITLES[mode, dtype],
-        note=_note(measured),
-        limit=f"{limit:g} × noise floor" if has_truth else f"{limit:.0e} of the RMS",
+        note=_note(measured, limit),
         count=len(probes),
         scale=scale,
         heights=heights,
@@ -119,14 +117,12 @@ def _value(layer: Layer | None, *, has_truth: bool) -> float | None:
     return comparison.noise_ratio * comparison.noise_floor
 
 
-def _note(layers: Sequence[Layer]) -> str:
+def _note(layers: Sequence[Layer], limit: float) -> str:
     failures = sum(not layer.comparison for layer in layers)
-    worst = max(layers, key=badness)
-    needed = worst.comparison.required_tolerance
+    needed = max(layers, key=badness).comparison.required_tolerance
     count = f"{failures} of {len(layers)} fail" if failures else f"all {len(layers)} pass"
-    if math.isfinite(needed):
-        return f"{count}; the worst needs a limit of {figure(needed)}"
-    return f"{count}; one cannot be compared"
+    worst = f"worst {figure(needed)}" if math.isfinite(needed) else "some cannot be compared"
+    return f"{count}, {worst} (limit {limit:g})"
 
 
 def _fit(values: Iterable[float | None]) -> Scale:

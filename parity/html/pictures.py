@@ -64,7 +64,8 @@ def _draw(title: str, values: Array, highest: float) -> Picture:
     buffer = io.BytesIO()
     Image.fromarray(pixels.round().astype(np.uint8)).save(buffer, "PNG")
     uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return Picture(title, uri, *values.shape, figure(highest))
+    height, width = values.shape
+    return Picture(title, uri, height, width, figure(highest))
 
 
 def _size(values: Array) -> str:

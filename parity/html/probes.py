@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from parity.report import Layer, Report
@@ -14,7 +14,9 @@ RUNS = tuple((mode, dtype) for dtype in ("float64", "float32") for mode in ("iso
 """(mode, dtype) in the order of the page: the sharper question first, the culprit before the victims."""
 
 NETWORK = "(network)"
-LABELLED, WIDE = 3, 7
+FAILING = {"isolated": "by itself", "free": "in the whole network"}
+"""What a failure in each mode means."""
+LABELLED, WIDE = 3, 8
 """Fewest probes of a stage with a label, and the share of the chart (percent) in which its label fits."""
 
 
@@ -38,9 +40,9 @@ class Probe:
     def stage(self) -> str:
         return stage_of(self.path)
 
-    @property
-    def failures(self) -> int:
-        return sum(not layer.comparison for layer in self.layers)
+    def fails(self, mode: str) -> bool:
+        """Whether any measurement in `mode` fails."""
+        return any(layer.mode == mode and not layer.comparison for layer in self.layers)
 
     def worst(self, mode: str, dtype: str) -> Layer | None:
         """The measurement in `mode` and `dtype` that is furthest from passing, over all inputs."""
@@ -50,12 +52,16 @@ class Probe:
 
 @dataclass(frozen=True)
 class Stage:
-    """Consecutive probes of one part of the network: `start` is the position of the first, of `total`."""
+    """Consecutive probes of one part of the network: `start` is the position of the first, of `total`.
+
+    `row` is where a chart writes its name: names beside their stage take turns, so that they do not collide.
+    """
 
     name: str
     start: int
     total: int
     probes: tuple[Probe, ...]
+    row: int = 0
 
     @property
     def left(self) -> float:
@@ -76,8 +82,10 @@ class Stage:
         return "after" if self.left < 50 else "before"
 
     @property
-    def failures(self) -> int:
-        return sum(bool(probe.failures) for probe in self.probes)
+    def failures(self) -> list[str]:
+        """How many of its layers fail, by mode; modes in which none does are left out."""
+        counts = [(sum(probe.fails(mode) for probe in self.probes), mode) for mode in ("isolated", "free")]
+        return [f"{count} failing {FAILING[mode]}" for count, mode in counts if count]
 
 
 def collect_probes(report: Report) -> list[Probe]:
@@ -93,19 +101,21 @@ def collect_probes(report: Report) -> list[Probe]:
 def split_stages(probes: Sequence[Probe]) -> list[Stage]:
     """The probes by stage, in order; a stage that is interrupted by another appears again."""
     stages: list[Stage] = []
+    beside = 0
     for name, members in groupby(probes, key=lambda probe: probe.stage):
         found = tuple(members)
         start = stages[-1].start + len(stages[-1].probes) if stages else 0
-        stages.append(Stage(name, start, len(probes), found))
+        stage = Stage(name, start, len(probes), found)
+        if stage.label in ("after", "before"):
+            stage, beside = replace(stage, row=1 + beside % 2), beside + 1
+        stages.append(stage)
     return stages
 
 
 def stage_of(path: str) -> str:
-    """The part of the network a module belongs to: the backbone's own parts, the heads, or the whole."""
+    """The part of the network a module belongs to: a part of the backbone, a head, or the whole."""
     first, _, rest = path.partition(".")
-    if first == "backbone" and rest:
-        return rest.partition(".")[0]
-    return NETWORK if not path or path == "backbone" else first
+    return (rest.partition(".")[0] if first == "backbone" else "") or first or NETWORK
 
 
 def runs_of(report: Report) -> list[tuple[str, str]]:
@@ -127,12 +137,12 @@ def badness(layer: Layer) -> tuple[bool, float]:
 
 
 def figure(value: float | None) -> str:
-    """A number as the page shows it: two digits, a bare 0 for exact equality, a dash for none."""
+    """A number as the page shows it: short, a bare 0 for exact equality, a dash for none."""
     if value is None or not math.isfinite(value):
-        return "–"  # noqa: RUF001 - a dash, not a minus sign
+        return "–"
     if value == 0:
         return "0"
-    return f"{value:.2f}" if 0.01 <= value < 1000 else f"{value:.1e}"
+    return f"{value:.3g}" if 0.01 <= value < 1000 else f"{value:.1e}"
 
 
 def _key(layer: Layer) -> tuple[str, int, int]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from converter.files.atomic import staged
 from parity.comparison import Comparison
@@ -68,13 +70,14 @@ def render(report: Report, attention: AttentionMaps | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["figure"] = figure
+    environment.filters |= {"figure": figure, "breakable": breakable}
     probes, runs = collect_probes(report), runs_of(report)
     panels = [make_panel(probes, *run) for run in runs]
     return environment.get_template("report.html.j2").render(
         report=report,
         headline=headline(report),
         facts=_facts(report),
+        first=report.first_divergence,
         guilty=_guilty(report, probes),
         probes=probes,
         runs=runs,
@@ -97,6 +100,11 @@ def headline(report: Report) -> str:
     if len(names) == 1:
         return f"One layer is itself wrong: {names[0]}"
     return f"{len(names)} layers are themselves wrong, first {names[0]}"
+
+
+def breakable(text: str) -> Markup:
+    """`text`, escaped, with leave to break a line after the dots of a path."""
+    return Markup(re.sub(r"\.(?=[a-z])", ".<wbr>", str(escape(text))))  # noqa: S704 - escaped
 
 
 def _facts(report: Report) -> list[str]:
@@ -169,7 +177,7 @@ def _measurements(probe: Probe, run: tuple[str, str], limit: float, whole: bool)
 def _row(layer: Layer, limit: float) -> list[str]:
     """The cells of one measurement, in the order of the page's columns."""
     comparison = layer.comparison
-    index = "(" + ", ".join(map(str, comparison.worst_index)) + ")" if comparison.worst_index else ""
+    index = "(" + ", ".join(map(str, comparison.worst_index)) + ")" if comparison.max_abs else ""
     return [
         comparison.reason or ("" if comparison else "failed"),
         layer.input if layer.site == "output" else f"{layer.input}, {layer.site}",

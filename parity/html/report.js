@@ -7,23 +7,26 @@
 
   const worst = (index, run) => data.probes[index].runs[run][0];
 
-  function element(tag, text, className = "") {
-    const node = document.createElement(tag);
-    node.textContent = text;
-    node.className = className;
-    return node;
+  const titles = [...document.querySelectorAll("#numbers thead th")].map((cell) => cell.textContent);
+
+  /** One row of the numbers: the run, the input, the verdict, then figures, under the table's titles. */
+  function addRow(body, run, [reason, input, ...figures]) {
+    const row = body.insertRow();
+    [run, input, reason || "passes", ...figures].forEach((text, column) => {
+      const cell = document.createElement(column ? "td" : "th");
+      cell.textContent = text;
+      cell.dataset.title = titles[column];
+      cell.className = column === 2 && reason ? "bad" : "";
+      row.append(cell);
+    });
   }
 
   function fillNumbers(probe) {
     const body = document.querySelector("#numbers tbody");
     body.replaceChildren();
-    probe.runs.forEach((rows, run) => rows.forEach((cells, position) => {
-      const [reason, ...figures] = cells;
-      const row = body.insertRow();
-      row.append(element("th", position ? "" : data.runs[run]), element("td", figures[0]));
-      row.append(element("td", reason || "passes", reason ? "bad" : ""));
-      for (const figure of figures.slice(1)) row.append(element("td", figure));
-    }));
+    probe.runs.forEach((rows, run) => {
+      rows.forEach((cells, position) => addRow(body, position ? "" : data.runs[run], cells));
+    });
   }
 
   /** Show the numbers of one layer, and mark it in every chart. */

@@ -72,7 +72,7 @@ def energy_in_half_precision(port: Port) -> None:
 
     def energies(query: Any, key: Any) -> criss_cross.Pair:
         columns, rows = criss_cross.energies(query, key)
-        return tuple(energy.astype("float16").astype(query.dtype) for energy in (columns, rows))  # type: ignore[return-value]
+        return tuple(energy.astype("float16").astype(query.dtype) for energy in (columns, rows))
 
     criss_cross.rewrite(port, energies=energies)
 
@@ -182,7 +182,8 @@ def passes_do_not_recur(port: Port) -> None:
 def weights_of_first_pass_reused(port: Port) -> None:
     """The second pass averages with the attention weights of the first."""
     head, attention = port["head"], port[ATTENTION]
-    forward, known = head.forward, []
+    forward = head.forward
+    known: list[criss_cross.Pair] = []
 
     def attend(features: Any) -> Any:
         if not known:

@@ -51,9 +51,15 @@ def multi_grid(port: Port) -> None:
 
 
 @mutant(MUTANTS, "backbone.stage3.1.spatial.conv")
-def padding_without_dilation(port: Port) -> None:
-    """One dilated convolution is padded by 1, and its output shrinks."""
-    _rebuild(port, "backbone.stage3.1.spatial.conv", padding=1)
+def padding_on_one_side(port: Port) -> None:
+    """One dilated convolution is padded at the bottom and right only, and its output keeps its size."""
+    _rebuild(port, "backbone.stage3.1.spatial.conv", padding=[0, 4, 0, 4])
+
+
+@mutant(MUTANTS, "backbone.stem.1.conv")
+def padding_forgotten(port: Port) -> None:
+    """One convolution of the stem is not padded, and its output shrinks."""
+    _rebuild(port, "backbone.stem.1.conv", padding=0)
 
 
 @mutant(MUTANTS, "backbone.stem.0.conv")
@@ -73,12 +79,6 @@ def stride_on_first_convolution(port: Port) -> None:
     """A block strides in its 1 × 1 convolution, as Caffe's ResNet does, not in its 3 × 3."""
     _rebuild(port, "backbone.stage2.0.reduce.conv", stride=2)
     _rebuild(port, "backbone.stage2.0.spatial.conv", stride=1)
-
-
-@mutant(MUTANTS, "backbone.stage2.0.shortcut.conv")
-def shortcut_not_strided(port: Port) -> None:
-    """The shortcut's stride is lost, and the sum takes every second row and column."""
-    _rebuild(port, "backbone.stage2.0.shortcut.conv", stride=1)
 
 
 @mutant(MUTANTS, "backbone.stage2.0.shortcut", "backbone.stage2.0.shortcut.conv")

@@ -52,7 +52,11 @@ def gather_branches(value: Any, columns: Any, rows: Any) -> Pair:
 
 
 def rewrite(
-    port: Port, *, energies: Step = energies, mask: Step = mask_columns, weigh: Step = softmax_jointly,
+    port: Port,
+    *,
+    energies: Step = energies,
+    mask: Step = mask_columns,
+    weigh: Step = softmax_jointly,
     gather: Step = gather,
 ) -> None:
     """Make the port's attention run these steps."""

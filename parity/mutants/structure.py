@@ -133,7 +133,8 @@ def height_and_width_transposed(port: Port) -> None:
 @mutant(MUTANTS, "backbone")
 def auxiliary_tap_one_block_early(port: Port) -> None:
     """The auxiliary head is fed the last block but one of stage 3."""
-    backbone, tapped = port["backbone"], []
+    backbone = port["backbone"]
+    tapped: list[Any] = []
     last = list(port["backbone.stage3"].children())[-1]
     block, forward = last.forward, backbone.forward
 

@@ -15,14 +15,7 @@ import pytest
 import torch
 
 from parity.standin import make_state_dict, save_state_dict
-
-BIN = Path(sys.executable).parent
-
-
-def run(command: str, *arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(BIN / command), *map(str, arguments)], capture_output=True, text=True, check=False, **options
-    )
+from tests.cli.run import BIN, assert_one_line_error, run
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +31,6 @@ def converted(official) -> Path:
     result = run("ccnet-convert", official, target, "--recurrence", 1)
     assert result.returncode == 0, result.stderr
     return target
-
-
-def assert_one_line_error(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
-    assert result.returncode == code, result.stderr
-    assert result.stderr.startswith("error: ")
-    assert result.stderr.count("\n") == 1, result.stderr
-    for word in words:
-        assert word in result.stderr
 
 
 def test_convert_tells_what_it_did(official, tmp_path):

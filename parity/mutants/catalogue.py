@@ -1,0 +1,19 @@
+"""The whole catalogue, by theme."""
+
+from __future__ import annotations
+
+from parity.mutants import attention, convolution, normalisation, pipeline, structure, weights
+from parity.mutants.equivalents import EQUIVALENTS
+from parity.mutants.mutant import Mutant
+
+MUTANTS: dict[str, list[Mutant]] = {
+    "attention": attention.MUTANTS,
+    "normalisation": normalisation.MUTANTS,
+    "convolution": convolution.MUTANTS,
+    "weights": weights.MUTANTS,
+    "structure": structure.MUTANTS,
+    "pipeline": pipeline.MUTANTS,
+}
+
+CATALOGUE: dict[str, list[Mutant]] = {**MUTANTS, "equivalents": EQUIVALENTS}
+"""Theme -> entries."""

@@ -1,0 +1,169 @@
+"""Running the catalogue: each entry on a fresh port, judged by the harness at its default settings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor, nn
+
+from parity.errors import ParityInputError
+from parity.harness import compare_models
+from parity.incumbents import CRITERIA, judge
+from parity.inputs import DEFAULT_SIZES, make_images
+from parity.modules import torch_modules
+from parity.mutants.catalogue import CATALOGUE
+from parity.mutants.mutant import Array, Mutant, Port
+from parity.mutants.pipeline import PaddlePipeline, TorchPipeline
+from parity.networks import build_paddle, build_torch
+from parity.report import Layer, Report
+from parity.weights import standin_pair
+
+RECURRENCE = 2
+DEFAULT_DEPTH = 18
+Call = tuple[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one entry; true if it is what must be.
+
+    `caught`: the comparison failed. `pinned`: it accused the guilty modules and calls, all of them and no
+    other. `guilty` are those it accused; `incumbents` whether each other tool's criterion would have passed
+    the float32 outputs, all of them, or empty where they were not compared.
+    """
+
+    mutant: Mutant
+    theme: str
+    caught: bool
+    pinned: bool
+    guilty: tuple[str, ...]
+    sentence: str
+    seconds: float
+    incumbents: dict[str, bool] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return not self.caught if self.mutant.is_equivalent else self.caught and self.pinned
+
+    def to_json(self) -> dict[str, Any]:
+        """For `ccnet-parity mutants --json`."""
+        return {
+            "name": self.mutant.name,
+            "theme": self.theme,
+            "equivalent": self.mutant.is_equivalent,
+            "caught": self.caught,
+            "pinned": self.pinned,
+            "guilty": list(self.guilty),
+            "passed": bool(self),
+            "seconds": self.seconds,
+        }
+
+
+def run_catalogue(
+    *,
+    depth: int = DEFAULT_DEPTH,
+    names: Collection[str] = (),
+    progress: Callable[[str], None] = lambda name: None,
+    **settings: Any,
+) -> list[Outcome]:
+    """Run the entries called `names`, or all, on stand-in weights of `depth`; `settings` go to `compare_models`.
+
+    Raises ParityInputError for a name that is not in the catalogue.
+    """
+    chosen = select(names)
+    bench = Bench(depth)
+    outcomes = []
+    for theme, entry in chosen:
+        progress(entry.name)
+        outcomes.append(bench.run(entry, theme, **settings))
+    return outcomes
+
+
+def select(names: Collection[str] = ()) -> list[tuple[str, Mutant]]:
+    """(theme, entry) of the entries called `names`, or of all. Raises ParityInputError for an unknown name."""
+    entries = [(theme, entry) for theme, group in CATALOGUE.items() for entry in group]
+    unknown = sorted(set(names) - {entry.name for _, entry in entries})
+    if unknown:
+        known = ", ".join(entry.name for _, entry in entries)
+        raise ParityInputError(f"no mutant is called {', '.join(unknown)}; there are {known}")
+    return [(theme, entry) for theme, entry in entries if not names or entry.name in names]
+
+
+class Bench:
+    """The torch twin, its inputs, and a fresh port for each entry."""
+
+    def __init__(self, depth: int = DEFAULT_DEPTH) -> None:
+        self.weights = standin_pair(seed=0, depth=depth)
+        self._images = {"×".join(map(str, size)): make_images(size, seed=0) for size in DEFAULT_SIZES}
+
+    def run(self, entry: Mutant, theme: str = "", **settings: Any) -> Outcome:
+        """Apply `entry` to a fresh port and compare it; `settings` go to `compare_models`."""
+        start = time.perf_counter()
+        port = self.port(pipeline=entry.pipeline)
+        entry.apply(port)
+        torch_model = self._torch_pipeline if entry.pipeline else self._torch
+        verdicts: list[dict[str, bool]] = []
+
+        def keep(layer: Layer, actual: Tensor, expected: Tensor) -> None:
+            if layer.path == "" and layer.dtype == "float32":
+                verdicts.append(judge(actual, expected))
+
+        report = compare_models(torch_model, port.network, self.images(entry.pipeline), sink=keep, **settings)
+        accused = find_accused(report)
+        return Outcome(
+            mutant=entry,
+            theme=theme,
+            caught=not report,
+            pinned=_is_pinned(entry, accused, torch_model),
+            guilty=tuple(path if call == 0 else f"{path} #{call}" for path, call in sorted(accused)),
+            sentence=report.summary,
+            seconds=time.perf_counter() - start,
+            incumbents={name: all(verdict[name] for verdict in verdicts) for name in CRITERIA} if verdicts else {},
+        )
+
+    def port(self, *, pipeline: bool = False) -> Port:
+        """The Paddle twin, freshly built and loaded."""
+        network = build_paddle(self.weights, recurrence=RECURRENCE)
+        return Port(PaddlePipeline(network) if pipeline else network, self._source)
+
+    def images(self, pipeline: bool = False) -> dict[str, Array]:
+        """The command's default inputs; a pipeline is fed pixels around the middle grey."""
+        if not pipeline:
+            return self._images
+        return {name: 127.5 + 50.0 * images for name, images in self._images.items()}
+
+    @cached_property
+    def _torch(self) -> nn.Module:
+        return build_torch(self.weights, recurrence=RECURRENCE, device="cpu")
+
+    @cached_property
+    def _torch_pipeline(self) -> nn.Module:
+        return TorchPipeline(self._torch)
+
+    @cached_property
+    def _source(self) -> dict[str, Array]:
+        from parity.standin import make_state_dict
+
+        state = make_state_dict(seed=0, depth=self.weights.plan.depth)
+        return {name: state[step.source] for step, name in self.weights.plan.transfers}
+
+
+def find_accused(report: Report) -> set[Call]:
+    """The (torch path, call) that `report` finds guilty, or else the outermost whose call has no counterpart."""
+    guilty = {(guilty.path, guilty.call) for guilty in report.guilty}
+    if guilty:
+        return guilty
+    calls = [name.rpartition(" #") for name in report.coverage.unpaired_torch if " #" in name]
+    missing = {(path, int(call)) for path, _, call in calls}
+    paths = {path for path, _ in missing}
+    return {(path, call) for path, call in missing if not any(path.startswith(f"{outer}.") for outer in paths)}
+
+
+def _is_pinned(entry: Mutant, accused: set[Call], torch_model: nn.Module) -> bool:
+    expected = {path for path in torch_modules(torch_model) if any(fnmatch(path, glob) for glob in entry.guilty)}
+    calls = {call for _, call in accused}
+    return {path for path, _ in accused} == expected and (not entry.calls or calls == set(entry.calls))

@@ -1,0 +1,125 @@
+"""The catalogue's outcomes, for the terminal and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from converter.console import wide_console
+from parity.incumbents import CRITERIA
+from parity.mutants.run import Outcome
+
+INTRODUCTION = """\
+# Mutants
+
+Written by `make docs`. Each entry edits a freshly loaded Paddle twin the way a porter might, and the
+harness compares it with the torch twin at its default settings: isolated and free-running, float64 and
+float32, two inputs of odd and even sizes, neither square, batch 2, R = 2, stand-in weights of depth {depth}.
+`ccnet-parity mutants` runs them again.
+
+**{summary}.** A mutant is caught if the comparison fails, and pinned if exactly the guilty modules are
+accused, in exactly the guilty passes (`#1` is the second call). `network` is the code of the network itself.
+"""
+
+
+def print_outcomes(outcomes: Sequence[Outcome], console: Console | None = None) -> None:
+    """A table of every entry, and the summary."""
+    console = console or wide_console()
+    table = Table("entry", "what the porter did", "accused", "", box=box.SIMPLE)
+    for theme, group in _by_theme(outcomes):
+        table.add_section()
+        table.add_row(f"[bold]{theme}[/bold]")
+        for outcome in group:
+            table.add_row(outcome.mutant.name, outcome.mutant.description, _accused(outcome), _verdict(outcome))
+    console.print(table)
+    console.print(summarise(outcomes), soft_wrap=True)
+
+
+def summarise(outcomes: Iterable[Outcome]) -> str:
+    """`84 of 84 mutants caught and pinned, 23 of 23 equivalents without an alarm`."""
+    mutants, equivalents = split(outcomes)
+    return (
+        f"{sum(map(bool, mutants))} of {len(mutants)} mutants caught and pinned, "
+        f"{sum(map(bool, equivalents))} of {len(equivalents)} equivalents without an alarm"
+    )
+
+
+def split(outcomes: Iterable[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
+    """Mutants and equivalents."""
+    mutants: list[Outcome] = []
+    equivalents: list[Outcome] = []
+    for outcome in outcomes:
+        (equivalents if outcome.mutant.is_equivalent else mutants).append(outcome)
+    return mutants, equivalents
+
+
+def render_markdown(outcomes: Sequence[Outcome], *, depth: int) -> str:
+    """`docs/mutants.md`: no timings and no figures, so that it changes only when the outcome does."""
+    mutants, equivalents = split(outcomes)
+    lines = [INTRODUCTION.format(depth=depth, summary=summarise(outcomes)), "## Mistakes"]
+    for theme, group in _by_theme(mutants):
+        lines += ["", f"### {theme.capitalize()}", ""]
+        lines += _markdown_table(
+            ("mutant", "what the porter did", "accused", "", "would have passed"),
+            [(*_row(outcome), ", ".join(n for n, ok in outcome.incumbents.items() if ok)) for outcome in group],
+        )
+    lines += ["", "## Equivalent rewrites", "", "The same function, computed otherwise: none may be accused.", ""]
+    lines += _markdown_table(
+        ("rewrite", "what the porter did", "", "false alarms of"),
+        [
+            (name, description, verdict, ", ".join(n for n, ok in outcome.incumbents.items() if not ok))
+            for outcome in equivalents
+            for name, description, _, verdict in [_row(outcome)]
+        ],
+    )
+    lines += ["", "## Other criteria on the same outputs", ""]
+    lines += ["What they would have said of the networks' float32 outputs.", "", *_criteria(mutants, equivalents)]
+    return "\n".join(lines) + "\n"
+
+
+def _criteria(mutants: Sequence[Outcome], equivalents: Sequence[Outcome]) -> list[str]:
+    return _markdown_table(
+        ("criterion", "rule", "mutants passed", "equivalents failed"),
+        [
+            (
+                name,
+                criterion.description,
+                f"{sum(outcome.incumbents.get(name, False) for outcome in mutants)} of {len(mutants)}",
+                f"{sum(not outcome.incumbents.get(name, True) for outcome in equivalents)} of {len(equivalents)}",
+            )
+            for name, criterion in CRITERIA.items()
+        ],
+    )
+
+
+def _markdown_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    cells = [header, ("---",) * len(header), *rows]
+    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in cells]
+
+
+def _row(outcome: Outcome) -> tuple[str, str, str, str]:
+    return outcome.mutant.name, outcome.mutant.description, _accused(outcome, quote="`"), _verdict(outcome)
+
+
+def _accused(outcome: Outcome, *, quote: str = "") -> str:
+    """The modules accused: where they are many, the patterns they match."""
+    accused = outcome.guilty
+    if outcome.pinned and len(accused) > len(outcome.mutant.guilty):
+        accused = outcome.mutant.guilty
+    return ", ".join(f"{quote}{path or 'network'}{quote}" for path in accused)
+
+
+def _verdict(outcome: Outcome) -> str:
+    if outcome.mutant.is_equivalent:
+        return "silent" if outcome else "FALSE ALARM"
+    if not outcome.caught:
+        return "MISSED"
+    return "caught, pinned" if outcome.pinned else "caught, NOT PINNED"
+
+
+def _by_theme(outcomes: Sequence[Outcome]) -> list[tuple[str, list[Outcome]]]:
+    themes = dict.fromkeys(outcome.theme for outcome in outcomes)
+    return [(theme, [outcome for outcome in outcomes if outcome.theme == theme]) for theme in themes]

@@ -1,0 +1,179 @@
+"""Both twins against what the reference networks computed (tests/golden), module by module."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from converter import convert_tensors
+from tests.golden.weights import GOLDEN, make_image, make_state_dict
+from tests.models.networks import PACKAGES, Probe, build_twin, module_at, probed
+from tests.references.twins import FRAMEWORKS, Array, Twin, digest
+
+FLOAT64_LIMIT = 1e-11
+"""Of the greatest magnitude of the reference's tensor."""
+FLOAT32_LIMIT = 4
+"""Times the reference's own distance from its float64 output, the greatest of its inputs."""
+
+HEADS = {"logits": ("head", 0), "dsn": ("auxiliary_head", 0)}
+PROBES: dict[str, Probe] = {
+    "bn1#0": ("backbone.stem.0.norm", 0),
+    "relu1#0": ("backbone.stem.0", 0),
+    "relu2#0": ("backbone.stem.1", 0),
+    "relu3#0": ("backbone.stem.2", 0),
+    "maxpool#0": ("backbone.pool", 0),
+    "layer1#0": ("backbone.stage1", 0),
+    "layer2#0": ("backbone.stage2", 0),
+    "layer3#0": ("backbone.stage3", 0),
+    "layer4#0": ("backbone.stage4", 0),
+    "head.conva#0": ("head.reduce", 0),
+    "head.cca#0": ("head.attention", 0),
+    "head.cca#1": ("head.attention", 1),
+    "head.convb#0": ("head.refine", 0),
+    "head.bottleneck#0": ("head", 0),
+    "dsn#0": ("auxiliary_head", 0),
+}
+"""The reference's module and call -> the twins'."""
+
+CASE = re.compile(r"(?:s0_)?(?P<shape>\dx3x\d+x\d+)(?:_r(?P<recurrence>\d))?_(?P<dtype>float\d\d)/logits")
+FAMILIES = ("official", "pure_pytorch")
+GOLDENS = {family: np.load(GOLDEN / f"{family}_eval.npz") for family in FAMILIES}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run of a reference: `key` is the beginning of its arrays' names."""
+
+    family: str
+    key: str
+    shape: tuple[int, ...]
+    recurrence: int
+
+    def golden(self, name: str, dtype: str = "float64") -> Array:
+        return GOLDENS[self.family][f"{self.key}_{dtype}/{name}"]
+
+    @property
+    def probes(self) -> dict[str, Probe]:
+        return {
+            name: probe for name, probe in PROBES.items() if f"{self.key}_float64/probe/{name}" in GOLDENS[self.family]
+        }
+
+
+def _cases(family: str) -> Iterator[Case]:
+    for match in filter(None, map(CASE.fullmatch, GOLDENS[family])):
+        if match["dtype"] == "float64":
+            shape = tuple(map(int, match["shape"].split("x")))
+            key = match.string.removesuffix("_float64/logits")
+            yield Case(family, key, shape, int(match["recurrence"] or 2))
+
+
+CASES = {family: tuple(_cases(family)) for family in FAMILIES}
+
+
+@functools.lru_cache(maxsize=1)
+def reference_state(family: str) -> dict[str, Array]:
+    return make_state_dict(family, 0)
+
+
+@functools.lru_cache(maxsize=1)
+def converted(family: str, dtype: str) -> dict[str, Array]:
+    return convert_tensors(reference_state(family), family, dtype=dtype)
+
+
+def build(framework: str, family: str, dtype: str) -> Twin:
+    return build_twin(framework, family, converted(family, dtype), dtype, num_classes=19, recurrence=2, depth=101)
+
+
+NETWORKS = [(family, framework) for family in FAMILIES for framework in FRAMEWORKS]
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def exact(request: pytest.FixtureRequest) -> tuple[str, Twin]:
+    family, framework = request.param
+    return family, build(framework, family, "float64")
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def rounded(request: pytest.FixtureRequest) -> tuple[str, Twin]:
+    family, framework = request.param
+    return family, build(framework, family, "float32")
+
+
+def run(twin: Twin, case: Case, dtype: str) -> dict[Probe, Array]:
+    """Outputs of every module that has a golden."""
+    twin.model.head.recurrence = case.recurrence
+    with probed(twin, sorted({path for path, _ in PROBES.values()})) as found:
+        twin.run(make_image(case.shape, 0).astype(dtype))
+    return found
+
+
+def distance(actual: Array, expected: Array) -> float:
+    assert actual.shape == expected.shape
+    return float(np.abs(actual.astype(np.float64) - expected).max())
+
+
+def relative(actual: Array, expected: Array) -> float:
+    return distance(actual, expected) / float(np.abs(expected).max())
+
+
+def test_float64(exact: tuple[str, Twin]) -> None:
+    family, twin = exact
+    for case in CASES[family]:
+        actual = run(twin, case, "float64")
+        for name, probe in HEADS.items():
+            assert relative(actual[probe], case.golden(name)) <= FLOAT64_LIMIT, (case, name)
+        for name, probe in case.probes.items():
+            assert relative(digest(actual[probe]), case.golden(f"probe/{name}")) <= FLOAT64_LIMIT, (case, name)
+
+
+def test_float32(rounded: tuple[str, Twin]) -> None:
+    family, twin = rounded
+    own = {
+        name: max(distance(case.golden(name, "float32"), case.golden(name)) for case in CASES[family]) for name in HEADS
+    }
+    for case in CASES[family]:
+        actual = run(twin, case, "float32")
+        for name, probe in HEADS.items():
+            assert distance(actual[probe], case.golden(name)) <= FLOAT32_LIMIT * own[name], (case, name)
+
+
+def test_every_golden_array_is_compared() -> None:
+    for family, cases in CASES.items():
+        compared = {
+            f"{case.key}_{dtype}/{name}" for case in cases for dtype in ("float64", "float32") for name in HEADS
+        }
+        compared |= {f"{case.key}_float64/probe/{name}" for case in cases for name in case.probes}
+        # The float32 probes are samples of few values; the float32 logits stand for them.
+        assert compared == {key for key in GOLDENS[family] if not re.search("^predict/|_float32/probe/", key)}
+    assert CASES["official"][0].probes == PROBES
+
+
+def mistake_recurrence(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(twin.model.head, "recurrence", 1)
+
+
+def mistake_mask(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PACKAGES[twin.framework].attention, "self_mask", lambda size, like: 0.0)
+
+
+def mistake_epsilon(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
+    attribute = {"torch": "eps", "paddle": "epsilon"}[twin.framework]
+    monkeypatch.setattr(module_at(twin.model, "backbone.stem.0.norm"), attribute, 1.001e-5)
+
+
+@pytest.mark.parametrize("exact", [("official", framework) for framework in FRAMEWORKS], indirect=True)
+@pytest.mark.parametrize("mistake", [mistake_recurrence, mistake_mask, mistake_epsilon])
+def test_a_mistake_is_seen(
+    exact: tuple[str, Twin], mistake: Callable[[Twin, pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family, twin = exact
+    case = CASES[family][0]
+    twin.model.head.recurrence = case.recurrence
+    mistake(twin, monkeypatch)
+    actual = twin.run(make_image(case.shape, 0))["logits"]
+    assert relative(actual, case.golden("logits")) > 10 * FLOAT64_LIMIT

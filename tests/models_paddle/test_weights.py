@@ -1,0 +1,103 @@
+"""Strict loading into the Paddle twin: everything fits, or nothing is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import paddle
+import pytest
+
+from models_paddle import CCNet, build_ccnet
+from models_paddle.weights import build_uninitialised, load_weights
+from tests.converter.checkpoints import Array
+
+Tensors = dict[str, Array]
+
+
+def snapshot(model: CCNet) -> Tensors:
+    """Copies of every parameter and buffer."""
+    return {name: tensor.numpy().copy() for name, tensor in model.state_dict().items()}
+
+
+@pytest.fixture
+def model() -> CCNet:
+    paddle.seed(0)
+    return build_ccnet(depth=18)
+
+
+def other_weights(model: CCNet) -> Tensors:
+    generator = np.random.default_rng(0)
+    return {name: generator.normal(size=value.shape).astype("f4") for name, value in snapshot(model).items()}
+
+
+def test_everything_is_loaded(model: CCNet) -> None:
+    weights = other_weights(model)
+    tensors = dict(weights)
+    load_weights(model, tensors)
+    assert tensors == {}
+    for name, value in snapshot(model).items():
+        np.testing.assert_array_equal(value, weights[name], err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_values_are_cast_to_the_model_s_dtype(model: CCNet, dtype: str) -> None:
+    weights = {name: value.astype(dtype) for name, value in other_weights(model).items()}
+    load_weights(model, dict(weights))
+    for name, value in snapshot(model).items():
+        assert value.dtype == np.float32
+        np.testing.assert_array_equal(value, weights[name].astype("f4"), err_msg=name)
+
+
+def changed(name: str, shape: tuple[int, ...]) -> Callable[[Tensors], Tensors]:
+    return lambda tensors: {**tensors, name: np.zeros(shape, np.float32)}
+
+
+def removed(*names: str) -> Callable[[Tensors], Tensors]:
+    return lambda tensors: {name: value for name, value in tensors.items() if name not in names}
+
+
+GAMMA, BIAS = "head.attention.gamma", "head.classifier.bias"
+MISFITS: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
+    "missing": (removed(GAMMA), rf"missing \['{GAMMA}'\] \(1\), unexpected \[\] \(0\)"),
+    "unexpected": (changed("fc.weight", (1,)), r"missing \[\] \(0\), unexpected \['fc.weight'\] \(1\)"),
+    "both": (
+        lambda tensors: changed("gamma", (1,))(removed(GAMMA, BIAS)(tensors)),
+        rf"missing \['{GAMMA}', '{BIAS}'\] \(2\), unexpected \['gamma'\] \(1\)",
+    ),
+    "nothing there": (lambda tensors: {}, r"missing \[.*\] \(\d+\), unexpected \[\] \(0\)"),
+    "wrong shape": (changed(BIAS, (21,)), rf"{BIAS} is \(21,\), the network needs \(19,\)"),
+    "a shape that would broadcast": (changed(BIAS, (1,)), rf"{BIAS} is \(1,\), the network needs \(19,\)"),
+    "0-d": (changed(GAMMA, ()), rf"{GAMMA} is \(\), the network needs \(1,\)"),
+    "as many values in another shape": (changed(BIAS, (19, 1)), rf"{BIAS} is \(19, 1\), the network needs \(19,\)"),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_nothing_is_loaded_of_what_does_not_fit(model: CCNet, name: str) -> None:
+    change, expected = MISFITS[name]
+    before = snapshot(model)
+    tensors = change(other_weights(model))
+    given = list(tensors)
+    with pytest.raises(ValueError, match=f"^{expected}$"):
+        load_weights(model, tensors)
+    assert list(tensors) == given
+    for key, value in snapshot(model).items():
+        np.testing.assert_array_equal(value, before[key], err_msg=key)
+
+
+def test_a_network_built_without_values(model: CCNet) -> None:
+    """It computes what a network with initial values computes, once both are loaded."""
+    empty = build_uninitialised("official", num_classes=19, recurrence=2, depth=18)
+    assert {name: tuple(tensor.shape) for name, tensor in empty.state_dict().items()} == {
+        name: value.shape for name, value in snapshot(model).items()
+    }
+    weights = snapshot(model)
+    load_weights(empty, dict(weights))
+    images = paddle.to_tensor(np.random.default_rng(0).normal(size=(1, 3, 33, 33)).astype("f4"))
+    for network in (empty, model):
+        network.eval()
+    for actual, expected in zip(empty(images), model(images), strict=True):
+        np.testing.assert_array_equal(actual.numpy(), expected.numpy())
+    for name, value in snapshot(empty).items():
+        np.testing.assert_array_equal(value, weights[name], err_msg=name)

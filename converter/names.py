@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 LISTED = 6
+NUMBER = re.compile(r"(?<![0-9])(?:0|[1-9][0-9]{0,8})(?![0-9])")
+"""As PyTorch writes an index; `01` is no number, and neither is one of hostile length."""
 
 
 def collapse(names: Iterable[str]) -> dict[str, int]:
@@ -13,10 +15,11 @@ def collapse(names: Iterable[str]) -> dict[str, int]:
 
     Names that differ only in numbers become one; each number becomes the range of its values.
     """
-    groups: dict[str, list[str]] = {}
+    groups: dict[tuple[str, ...], list[list[int]]] = {}
     for name in names:
-        groups.setdefault(re.sub(r"\d+", "#", name), []).append(name)
-    return {_range(pattern, members): len(members) for pattern, members in groups.items()}
+        numbers = [int(number) for number in NUMBER.findall(name)]
+        groups.setdefault(tuple(NUMBER.split(name)), []).append(numbers)
+    return {_range(words, rows): len(rows) for words, rows in groups.items()}
 
 
 def summarize(names: Sequence[str]) -> str:
@@ -26,9 +29,9 @@ def summarize(names: Sequence[str]) -> str:
     return ", ".join(collapsed[:LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _range(pattern: str, members: Sequence[str]) -> str:
-    columns = zip(*(map(int, re.findall(r"\d+", name)) for name in members), strict=True)
-    for column in columns:
+def _range(words: Sequence[str], rows: Sequence[Sequence[int]]) -> str:
+    text = words[0]
+    for column, word in zip(zip(*rows, strict=True), words[1:], strict=True):
         low, high = min(column), max(column)
-        pattern = pattern.replace("#", str(low) if low == high else f"{{{low}…{high}}}", 1)
-    return pattern
+        text += (str(low) if low == high else f"{{{low}…{high}}}") + word
+    return text

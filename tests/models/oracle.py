@@ -20,12 +20,12 @@ def criss_cross(features: Array, weights: Mapping[str, Array], *, masked: bool =
     for n in range(batch):
         for i in range(height):
             for j in range(width):
-                column = [(row, j) for row in range(height) if row != i or not masked]
-                cross = column + [(i, other) for other in range(width)]
-                energies = np.array([query[n, :, i, j] @ key[n, :, *position] for position in cross])
+                same_column = [(row, j) for row in range(height) if row != i or not masked]
+                cross = same_column + [(i, other) for other in range(width)]
+                energies = np.array([query[n, :, i, j] @ key[n, :, row, column] for row, column in cross])
                 attention = np.exp(energies - energies.max())
                 attention /= attention.sum()
-                values = np.array([value[n, :, *position] for position in cross])
+                values = np.array([value[n, :, row, column] for row, column in cross])
                 output[n, :, i, j] = features[n, :, i, j] + weights["gamma"][0] * (attention @ values)
     return output
 

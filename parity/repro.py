@@ -86,7 +86,7 @@ def _record(model: torch.nn.Module, images: np.ndarray[Any, Any], path: str, cal
     own = next(model.parameters())
     training = model.training
     model.double().eval()
-    run = TorchPass(model, torch.from_numpy(images.astype(np.float64)).to(own.device), [path])
+    run = TorchPass(model, torch.from_numpy(images.astype(np.float64)).to(own.device), [path], inputs=True)
     data: dict[str, Any] = {}
     try:
         while (event := run.next()) is not None:

@@ -44,10 +44,10 @@ class _Closed(BaseException):
 
 
 class TorchPass:
-    """One forward pass of `module`, paused at each input and output of the modules in `paths`."""
+    """One forward pass of `module`, paused at each output, and if asked each input, of the modules in `paths`."""
 
-    def __init__(self, module: nn.Module, images: Tensor, paths: Collection[str]) -> None:
-        self._module, self._images, self._paths = module, images, frozenset(paths)
+    def __init__(self, module: nn.Module, images: Tensor, paths: Collection[str], *, inputs: bool) -> None:
+        self._module, self._images, self._paths, self._inputs = module, images, frozenset(paths), inputs
         self._events: SimpleQueue[Event | BaseException | None] = SimpleQueue()
         self._replies: SimpleQueue[tuple[Tensor, ...] | type[_Closed] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -101,7 +101,7 @@ class TorchPass:
     def _before(self, path: str, calls: dict[str, int]) -> Callable[..., Any]:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> Any:
             calls[path] = calls.get(path, -1) + 1
-            return self._show("input", path, calls[path], (args, kwargs))
+            return self._show("input", path, calls[path], (args, kwargs)) if self._inputs else None
 
         return hook
 
@@ -119,8 +119,8 @@ class TorchPass:
 class Reference:
     """The torch side of a comparison: a pass, and beside it the float64 pass that says what is true.
 
-    `isolated`: the float64 pass is given, at each event, what the other pass has, so that its own next
-    tensors are the truth about one layer alone.
+    `isolated`: inputs are events too, and the float64 pass is given, at each event, what the other pass has,
+    so that its own next tensors are the truth about one layer alone.
     """
 
     def __init__(
@@ -132,8 +132,8 @@ class Reference:
         truth: nn.Module | None = None,
         isolated: bool = False,
     ) -> None:
-        self._pass = TorchPass(module, images, paths)
-        self._truth = None if truth is None else TorchPass(truth, images.double(), paths)
+        self._pass = TorchPass(module, images, paths, inputs=isolated)
+        self._truth = None if truth is None else TorchPass(truth, images.double(), paths, inputs=isolated)
         self._isolated = isolated
         self._shown: Event | None = None
         self._waiting: dict[Key, Event] = {}

@@ -31,16 +31,6 @@ def mask_on_both_branches(port: Port) -> None:
 
 
 @mutant(MUTANTS, ATTENTION)
-def mask_multiplied(port: Port) -> None:
-    """The diagonal is multiplied by zero instead of set to minus infinity."""
-
-    def mask(columns: Any, rows: Any) -> criss_cross.Pair:
-        return columns * (1 - paddle.eye(columns.shape[-1], dtype=columns.dtype)), rows
-
-    criss_cross.rewrite(port, mask=mask)
-
-
-@mutant(MUTANTS, ATTENTION)
 def mask_of_minus_ten(port: Port) -> None:
     """A finite mask that is too small: -10 where the original has minus infinity."""
 

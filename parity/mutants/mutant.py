@@ -30,6 +30,10 @@ class Port:
         """Path -> layer of all paths that match `glob`."""
         return {path: layer for path, layer in self.network.named_sublayers() if fnmatch(path, glob)}
 
+    def of_type(self, kind: type, glob: str = "*") -> list[Any]:
+        """The layers of class `kind` whose path matches `glob`."""
+        return [layer for layer in self.matching(glob).values() if isinstance(layer, kind)]
+
     def replace(self, path: str, layer: Any) -> None:
         """Put `layer` where the one at `path` was."""
         parent, _, name = path.rpartition(".")

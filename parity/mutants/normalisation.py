@@ -64,12 +64,6 @@ def mean_and_variance_swapped(port: Port) -> None:
     norm._variance.set_value(mean)
 
 
-@mutant(MUTANTS, ONE)
-def deviation_for_variance(port: Port) -> None:
-    """One norm's running variance is stored as a standard deviation."""
-    port[ONE]._variance.set_value(port[ONE]._variance.sqrt())
-
-
 @mutant(MUTANTS, ALL)
 def statistics_not_loaded(port: Port) -> None:
     """Only parameters were converted: running statistics are still 0 and 1."""

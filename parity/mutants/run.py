@@ -105,7 +105,7 @@ class Bench:
         start = time.perf_counter()
         port = self.port(pipeline=entry.pipeline)
         entry.apply(port)
-        torch_model = self._torch_pipeline if entry.pipeline else self._torch
+        torch_model = self._torch_pipeline if entry.pipeline else self.torch
         verdicts: list[dict[str, bool]] = []
 
         def keep(layer: Layer, actual: Tensor, expected: Tensor) -> None:
@@ -118,7 +118,7 @@ class Bench:
             mutant=entry,
             theme=theme,
             caught=not report,
-            pinned=_is_pinned(entry, accused, torch_model),
+            pinned=is_pinned(entry, accused, torch_model),
             guilty=tuple(path if call == 0 else f"{path} #{call}" for path, call in sorted(accused)),
             sentence=report.summary,
             seconds=time.perf_counter() - start,
@@ -137,12 +137,13 @@ class Bench:
         return {name: 127.5 + 50.0 * images for name, images in self._images.items()}
 
     @cached_property
-    def _torch(self) -> nn.Module:
+    def torch(self) -> nn.Module:
+        """The torch twin."""
         return build_torch(self.weights, recurrence=RECURRENCE, device="cpu")
 
     @cached_property
     def _torch_pipeline(self) -> nn.Module:
-        return TorchPipeline(self._torch)
+        return TorchPipeline(self.torch)
 
     @cached_property
     def _source(self) -> dict[str, Array]:
@@ -163,7 +164,13 @@ def find_accused(report: Report) -> set[Call]:
     return {(path, call) for path, call in missing if not any(path.startswith(f"{outer}.") for outer in paths)}
 
 
-def _is_pinned(entry: Mutant, accused: set[Call], torch_model: nn.Module) -> bool:
-    expected = {path for path in torch_modules(torch_model) if any(fnmatch(path, glob) for glob in entry.guilty)}
+def is_pinned(entry: Mutant, accused: Collection[Call], torch_model: nn.Module) -> bool:
+    """Whether `accused` are the modules that `entry` makes guilty, all and only those, in its calls.
+
+    Never, if one of its globs matches no module.
+    """
+    paths = list(torch_modules(torch_model))
+    expected = [{path for path in paths if fnmatch(path, glob)} for glob in entry.guilty]
+    found = {path for path, _ in accused}
     calls = {call for _, call in accused}
-    return {path for path, _ in accused} == expected and (not entry.calls or calls == set(entry.calls))
+    return all(expected) and found == set().union(*expected) and (not entry.calls or calls == set(entry.calls))

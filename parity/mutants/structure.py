@@ -52,12 +52,6 @@ def no_activation_after_sum(port: Port) -> None:
     block.forward = lambda features: block.residual(_expanded(block, features), features)
 
 
-@mutant(MUTANTS, "backbone.stage2.1.residual")
-def product_for_sum(port: Port) -> None:
-    """One shortcut is multiplied instead of added."""
-    port["backbone.stage2.1.residual"].forward = lambda left, right: left * right
-
-
 @mutant(MUTANTS, "head.concatenate")
 def concatenation_order(port: Port) -> None:
     """The refined features come first, the backbone's second."""
@@ -150,12 +144,6 @@ def auxiliary_tap_one_block_early(port: Port) -> None:
 def pooling_rounds_down(port: Port) -> None:
     """`ceil_mode` is lost, which shows only where the stem's output is even-sized."""
     port.replace("backbone.pool", nn.MaxPool2D(3, 2, 1))
-
-
-@mutant(MUTANTS, "backbone.pool")
-def average_pooling(port: Port) -> None:
-    """Average for maximum."""
-    port.replace("backbone.pool", nn.AvgPool2D(3, 2, 1, ceil_mode=True))
 
 
 @mutant(MUTANTS, "head.dropout")

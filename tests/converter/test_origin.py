@@ -12,7 +12,16 @@ import pytest
 from converter import Conversion, InputError, convert_file, convert_tensors, read_checkpoint, to_paddle
 from converter.files.write import FORMATS, write_tensors
 from converter.manifest import manifest_path
-from tests.converter.checkpoints import NETWORKS, Array, assert_same_tensors, make_tensors, save_pth, without
+from models_paddle import build_ccnet, load_weights
+from tests.converter.checkpoints import (
+    NETWORKS,
+    Array,
+    assert_same_bits,
+    assert_same_tensors,
+    make_tensors,
+    save_pth,
+    without,
+)
 
 
 def convert(source: Path, target: Path, **options: Any) -> Conversion:
@@ -97,11 +106,13 @@ def test_official_weights_without_a_manifest(tmp_path: Path, ending: str) -> Non
     assert not conversion.manifest.reversible
     back = read_checkpoint(tmp_path / "back.pth").tensors
     assert set(back) == set(without(tensors, ending="num_batches_tracked"))
+    folded = {step.source for step in conversion.detection.plan.steps if step.operation == "fold"}
+    assert len(folded) == 35
     for key, value in back.items():
-        if conversion.detection.plan.family.name == "official" and value.ndim == 1 and key.endswith("1.weight"):
+        if key in folded:
             np.testing.assert_allclose(value, np.abs(tensors[key]), rtol=1e-6, atol=1e-12)
-        elif value.ndim != 1:
-            assert value.tobytes() == tensors[key].tobytes()
+        else:
+            assert_same_bits(value, tensors[key], key)
 
 
 @pytest.mark.parametrize("family", [name for name in NETWORKS if name not in ("official", "paddleseg")])
@@ -145,6 +156,18 @@ def test_imagenet_weights_are_plain_or_folded_as_asked(tmp_path: Path) -> None:
     for name in ("plain", "fold"):
         convert(tmp_path / f"{name}.pdparams", tmp_path / f"{name}.pth")
         assert_same_tensors(read_checkpoint(tmp_path / f"{name}.pth").tensors, tensors)
+
+
+def test_the_start_of_the_official_training(tmp_path: Path) -> None:
+    """Folded, it is what the official network makes of the same weights, and fills the official backbone."""
+    backbone = {key: -array if key == "bn1.weight" else array for key, array in make_tensors("imagenet").items()}
+    convert(save_pth(tmp_path / "start.pth", backbone), tmp_path / "start.pdparams", abn_semantics="fold")
+    start = read_checkpoint(tmp_path / "start.pdparams").tensors
+    whole = convert_tensors({**make_tensors("official"), **backbone}, "official")
+    assert_same_tensors(start, {to_paddle(name): whole[name] for name in whole if name.startswith("backbone.")})
+    model = build_ccnet("official", depth=18)
+    load_weights(model.backbone, {name.removeprefix("backbone."): array for name, array in start.items()})
+    assert float(model.backbone.stem[0].norm.weight.min()) > 0
 
 
 @pytest.mark.parametrize(("family", "semantics"), [("official", "plain"), ("pure_pytorch", "fold"), ("mmseg", "fold")])

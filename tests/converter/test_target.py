@@ -63,7 +63,7 @@ def test_own_keys_go_into_the_frameworks_formats(family: str) -> None:
 
 
 def test_unknown_keys() -> None:
-    with pytest.raises(InputError, match="unknown family 'nonsense'; known: .*, or canonical"):
+    with pytest.raises(InputError, match=r"unknown family 'nonsense'; known: .*, or canonical"):
         choose_target(Path("out.pth"), get_family("official"), keys="nonsense")
 
 

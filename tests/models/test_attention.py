@@ -105,4 +105,3 @@ def test_it_can_be_exported(tmp_path: Path, sizes: tuple[int | None, int | None]
     for shape in ((2, 5, 7), (1, 8, 3)) if sizes == (None, None) else ((2, 5, 7),):
         features = random_features(shape[0], CHANNELS, *shape[1:])
         assert relative(call(exported, features), criss_cross(features, weights)) <= LIMIT
-

@@ -5,17 +5,15 @@ from __future__ import annotations
 import io
 from functools import cache
 
-import numpy as np
 import pytest
-import torch
 from rich.console import Console
 
 from parity.errors import ParityInputError
-from parity.incumbents import CRITERIA, judge
+from parity.incumbents import CRITERIA
 from parity.mutants.catalogue import CATALOGUE, MUTANTS
 from parity.mutants.equivalents import EQUIVALENTS
 from parity.mutants.mutant import Mutant, Port
-from parity.mutants.run import Bench, Outcome, run_catalogue, select
+from parity.mutants.run import Bench, Outcome, is_pinned, run_catalogue, select
 from parity.mutants.tables import print_outcomes, render_markdown, summarise
 
 MISTAKES = [entry for group in MUTANTS.values() for entry in group]
@@ -85,19 +83,34 @@ def test_an_edit_without_effect_is_reported_as_missed(pipeline: bool) -> None:
     assert not outcome
 
 
-def test_a_mutant_that_accuses_another_layer_is_not_pinned() -> None:
-    entry = by_name("one-weight-off")
-    wrong = Mutant(**{**vars(entry), "guilty": ("head.attention",)})
+@pytest.mark.parametrize(
+    ("guilty", "calls", "pinned"),
+    [
+        (("head.attention",), (), True),
+        (("head.attention",), (1,), True),
+        (("head.attention",), (0,), False),
+        (("head.attention",), (0, 1), False),
+        (("head",), (), False),
+        (("head.attention", "head.refine"), (), False),
+        (("head.attention.*",), (), False),
+        (("head.attention", "no.such.module"), (), False),
+        ((), (), False),
+    ],
+)
+def test_pinned_means_exactly_the_guilty_modules_and_calls(
+    guilty: tuple[str, ...], calls: tuple[int, ...], pinned: bool
+) -> None:
+    entry = Mutant(**{**vars(IDLE), "guilty": guilty, "calls": calls})
+    assert is_pinned(entry, {("head.attention", 1)}, bench().torch) is pinned
+    assert not is_pinned(entry, {("head.attention", 1), ("backbone.pool", 0)}, bench().torch)
+
+
+def test_a_mutant_that_is_blamed_on_another_layer_fails() -> None:
+    wrong = Mutant(**{**vars(by_name("one-weight-off")), "guilty": ("head.attention",)})
     outcome = bench().run(wrong, **ISOLATED)
     assert outcome.caught
     assert not outcome.pinned
     assert not outcome
-
-
-def test_a_mutant_that_accuses_too_few_or_the_wrong_passes_is_not_pinned() -> None:
-    entry = by_name("weights-of-first-pass-reused")
-    for change in ({"guilty": ("head.attention", "head.refine")}, {"calls": (0,)}, {"calls": (0, 1)}):
-        assert not bench().run(Mutant(**{**vars(entry), **change}), **ISOLATED).pinned
 
 
 def test_an_equivalent_that_is_none_is_an_alarm() -> None:
@@ -109,11 +122,9 @@ def test_an_equivalent_that_is_none_is_an_alarm() -> None:
 
 def test_full_settings_accuse_the_same() -> None:
     """Free passes and float32, which the tests above leave out, accuse nobody else."""
-    for name in ("query-and-key-weights-swapped", "statistics-not-loaded"):
-        outcome = bench().run(by_name(name))
-        assert outcome.caught
-        assert outcome.pinned
-        assert outcome.incumbents.keys() == CRITERIA.keys()
+    outcome = bench().run(by_name("query-and-key-weights-swapped"))
+    assert outcome
+    assert outcome.incumbents.keys() == CRITERIA.keys()
 
 
 def test_run_catalogue_runs_what_it_is_asked_for() -> None:
@@ -129,7 +140,13 @@ def test_run_catalogue_runs_what_it_is_asked_for() -> None:
 def outcome_of(entry: Mutant, *, caught: bool, pinned: bool, guilty: tuple[str, ...], theme: str = "t") -> Outcome:
     verdicts = {name: name == "reprod_log" for name in CRITERIA}
     return Outcome(
-        mutant=entry, theme=theme, caught=caught, pinned=pinned, guilty=guilty, sentence="", seconds=1.0,
+        mutant=entry,
+        theme=theme,
+        caught=caught,
+        pinned=pinned,
+        guilty=guilty,
+        sentence="",
+        seconds=1.0,
         incumbents=verdicts,
     )
 
@@ -146,9 +163,7 @@ def some_outcomes() -> list[Outcome]:
 
 
 def test_summary_counts() -> None:
-    assert summarise(some_outcomes()) == (
-        "1 of 3 mutants caught and pinned, 1 of 2 equivalents without an alarm"
-    )
+    assert summarise(some_outcomes()) == ("1 of 3 mutants caught and pinned, 1 of 2 equivalents without an alarm")
 
 
 def test_table_says_what_went_wrong() -> None:
@@ -162,7 +177,9 @@ def test_table_says_what_went_wrong() -> None:
 
 def test_markdown_has_both_tables_and_the_criteria() -> None:
     text = render_markdown(some_outcomes(), depth=18)
-    assert "| heads-swapped | The auxiliary logits are returned first. | `network` | caught, pinned | reprod_log |" in text
+    assert (
+        "| heads-swapped | The auxiliary logits are returned first. | `network` | caught, pinned | reprod_log |" in text
+    )
     assert "| nested |" in text
     assert "FALSE ALARM" in text
     assert "| reprod_log |" in text

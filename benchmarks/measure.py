@@ -1,0 +1,109 @@
+"""What the benchmarks share: processes of their own, taking turns, and ratios with their noise."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+"""Bytes."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Ours over theirs: the median of the rounds, between their quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
+        """Round by round, so that what slows a whole round down cancels. At least two rounds."""
+        ratios = [our / their for our, their in zip(ours, theirs, strict=True)]
+        low, median, high = statistics.quantiles(ratios, method="inclusive")
+        return cls(median, low, high)
+
+    def within(self, limit: float) -> bool:
+        """Whether the median is at most `limit`, or above it by less than the noise."""
+        return self.low <= limit
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.low:.2f} … {self.high:.2f})"
+
+
+def run_child(command: Sequence[str]) -> tuple[float, int]:
+    """Wall time in seconds and peak resident memory in bytes of a command run to its end.
+
+    Raises CalledProcessError if it fails.
+    """
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return seconds, usage.ru_maxrss * MAXRSS_UNIT
+
+
+def serve(run: Callable[[], Any], check: Callable[[Any], float]) -> None:
+    """The worker's side: measure the memory of a first call, then time a call for each line of standard input.
+
+    The memory is what the call adds to the greatest resident memory that imports, weights and inputs
+    had reached. `check` condenses the result to a number that all implementations must share.
+    """
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    result = run()
+    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * MAXRSS_UNIT
+    print(json.dumps({"memory": memory, "check": check(result)}), flush=True)
+    del result
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        run()
+        print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
+
+
+class Worker:
+    """A process that runs `serve`: its first call's `memory` and `check`, and further calls by `time`."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        first = self._read()
+        self.memory, self.check = first["memory"], first["check"]
+
+    def time(self) -> float:
+        """Seconds of one more call."""
+        assert self.process.stdin is not None
+        print(file=self.process.stdin, flush=True)
+        return self._read()["seconds"]
+
+    def _read(self) -> dict[str, float]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.process.args} ended early, with exit code {self.process.wait()}")
+        return dict(json.loads(line))
+
+
+@contextmanager
+def start_workers(modules: Sequence[Sequence[str]]) -> Iterator[list[Worker]]:
+    """A worker for each module and its arguments. Each has made its first call alone before the next starts."""
+    with ExitStack() as stack:
+        workers = []
+        for module in modules:
+            command = [sys.executable, "-m", *module]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            workers.append(Worker(process))
+        yield workers

@@ -1,0 +1,61 @@
+"""Every format, written and read back, by this project and by the libraries that own it."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from converter.files.write import FORMATS, read_tensors, write_tensors
+from tests.converter.checkpoints import Array, assert_same_tensors
+
+
+def read_only(array: Array) -> Array:
+    array.flags.writeable = False
+    return array
+
+
+ARRAYS: dict[str, Array] = {
+    "matrix": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "transposed": np.arange(6, dtype=np.float64).reshape(2, 3).T,
+    "every other": np.arange(6, dtype=np.float16)[::2],
+    "number": np.asarray(0.7, np.float32),
+    "counter": np.asarray(60000, np.int64),
+    "empty": np.zeros((0, 3), np.float32),
+    "not mine": read_only(np.ones(3, np.float32)),
+    "odd": np.array([-0.0, np.nan, np.inf, 1e-45], np.float32),
+}
+
+
+def load(path: Path, format_name: str) -> dict[str, Any]:
+    if format_name == "pth":
+        return {name: tensor.numpy() for name, tensor in torch.load(path, weights_only=True).items()}
+    if format_name == "pdparams":
+        loaded: dict[str, Any] = paddle.load(str(path), return_numpy=True)
+        return loaded
+    return dict(load_file(path))
+
+
+@pytest.mark.parametrize("format_name", FORMATS.values())
+def test_written_tensors_come_back(tmp_path: Path, format_name: str) -> None:
+    path = tmp_path / "anything.tmp"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_tensors(path, format_name, ARRAYS.items())
+    assert_same_tensors(read_tensors(path, format_name), ARRAYS)
+    assert_same_tensors(load(path, format_name), ARRAYS)
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_another_reader_refuses_it(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"weights{ending}"
+    write_tensors(path, FORMATS[ending], ARRAYS.items())
+    for other in set(FORMATS.values()) - {FORMATS[ending]}:
+        with pytest.raises(Exception, match=r"weights|pickle|archive"):
+            read_tensors(path, other)

@@ -27,7 +27,7 @@ demo: install ## convert a full-size stand-in checkpoint and compare both framew
 	@test -f $(DEMO)/official.pth || $(BIN)/python -m parity.standin $(DEMO)/official.pth
 	@test -f $(DEMO)/photo.png || $(BIN)/python -m parity.photo $(DEMO)/photo.png
 	$(BIN)/ccnet-convert $(DEMO)/official.pth $(DEMO)/official.pdparams --recurrence 2 --force
-	$(BIN)/ccnet-parity $(DEMO)/official.pth $(DEMO)/official.pdparams --image $(DEMO)/photo.png --recurrence 2
+	$(BIN)/ccnet-parity $(DEMO)/official.pth $(DEMO)/official.pdparams --image $(DEMO)/photo.png --input-size 257,385
 
 test: $(VENV)/.installed-dev ## run every test
 	$(BIN)/python -m pytest

@@ -27,9 +27,9 @@ def print_report(report: Report, console: Console | None = None) -> None:
     for guilty in report.guilty[1:]:
         console.print(f"also: {guilty.sentence}", soft_wrap=True)
     console.print(f"[bold]{'PASSED' if report else 'FAILED'}[/bold]: {report.summary}", soft_wrap=True)
-    if report.failures:
-        needed = max(layer.comparison.required_tolerance for layer in report.failures)
-        console.print(f"the smallest limit that would have passed: {needed:.1e}")
+    if report.first_divergence is not None:
+        needed = report.first_divergence.comparison.required_tolerance
+        console.print(f"the smallest limit that would have passed there: {needed:.1e}")
 
 
 def _print_weights(report: Report, console: Console) -> None:

@@ -9,10 +9,11 @@ import pytest
 
 from converter import detect
 from converter.execute import execute
+from converter.plan import expected_tensors
 from families import get_family
 from models_torch.ccnet import CCNet
 from models_torch.weights import load_weights
-from tests.golden.weights import GOLDEN, make_image, make_state_dict
+from tests.golden.weights import GOLDEN, load_manifest, make_image, make_state_dict
 from tests.references.twins import FRAMEWORKS, PROBES, Array, Twin, digest
 
 FLOAT64_LIMIT = 1e-11
@@ -46,6 +47,14 @@ def twin(request: pytest.FixtureRequest) -> tuple[str, Twin]:
     assert (plan.family.name, plan.depth, plan.num_classes) == ("mmseg", NETWORKS[network], 19)
     tensors = {name: array for _, name, array in execute(plan, state)}
     return network, Twin.build(framework, "mmseg", tensors, num_classes=19, recurrence=2, depth=plan.depth)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_keys_are_mmsegs(network: str) -> None:
+    assignments, shapes = expected_tensors(get_family("mmseg"), depth=NETWORKS[network], num_classes=19)
+    expected = {item.source: () if item.target is None else shapes[item.target] for item in assignments}
+    expected["decode_head.cca.gamma.scale"] = ()
+    assert expected == {key: shape for key, shape, _ in load_manifest(network)}
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -35,9 +35,8 @@ def measure(folder: Path) -> dict[str, Ratio]:
     for command in (ours, theirs):  # once unmeasured, to read the files into the system's cache
         run_child(command)
     rounds = [(run_child(ours), run_child(theirs)) for _ in range(ROUNDS)]
-    columns = [[values[index] for values in pair] for pair in rounds for index in (0, 1)]
     return {
-        name: Ratio.of([our for our, _ in columns[index::2]], [their for _, their in columns[index::2]])
+        name: Ratio.of([our[index] for our, _ in rounds], [their[index] for _, their in rounds])
         for index, name in enumerate(LIMITS)
     }
 

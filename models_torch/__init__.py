@@ -11,7 +11,7 @@ configure_threads()
 import torch
 
 # oneDNN rounds a float32 convolution up to ten times as coarsely as torch's own kernels, which the
-# reference's recorded outputs and the harness's noise floor are held to; at 769 × 769 it is 1.4 times faster.
+# reference's recorded outputs and the harness's noise floor are held to; at 769 x 769 it is 1.4 times faster.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     torch.backends.mkldnn.set_flags(_enabled=False)

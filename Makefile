@@ -5,7 +5,7 @@ DEMO := build/demo
 PADDLE26 := .venv-paddle26
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-paddle26 check benchmark clean
+.PHONY: help install demo test test-paddle26 check benchmark docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -49,6 +49,10 @@ check: $(VENV)/.installed-dev ## ruff and mypy
 benchmark: $(VENV)/.installed-dev ## print every benchmark's ratios
 	$(BIN)/python -m benchmarks.attention
 	$(BIN)/python -m benchmarks.convert
+	$(BIN)/python -m benchmarks.layer_by_layer
+
+docs: $(VENV)/.installed-dev ## write the tables of docs/ again
+	$(BIN)/python -m parity.mutants docs/mutants.md
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) $(PADDLE26) build

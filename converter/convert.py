@@ -97,28 +97,20 @@ def convert_file(
         source_digest = worker.submit(file_digest, source)
         progress("reading")
         origin = trace(read_checkpoint(source), family=family, abn_semantics=abn_semantics, digest=source_digest.result)
-        plan = checked_plan(origin.detection, str(source))
-        output = choose_target(target, plan.family, keys=keys)
+        output = choose_target(target, checked_plan(origin.detection, str(source)).family, keys=keys)
         _check_manifest(origin, output, force=force)
         manifest = _make_manifest(origin, output, dtype=dtype, recurrence=recurrence, align_corners=align_corners)
+        conversion = Conversion(origin=origin, target=output, manifest=manifest)
         if dry_run:
-            deque(_make_tensors(origin, output, manifest), maxlen=0)
+            deque(_make_tensors(conversion), maxlen=0)
         else:
             with staged(*output.files) as (staged_target, *staged_manifest):
-                progress("writing")
-                write_tensors(staged_target, output.format, _make_tensors(origin, output, manifest, record=True))
-                target_digest = worker.submit(file_digest, staged_target)
-                progress("reading back")
-                written = _read_back(staged_target, origin, output, manifest)
-                origin.checkpoint.tensors.clear()  # unmaps the source: the network below needs the memory
-                progress("loading into the twin" if output.twin else "checking keys and shapes")
-                _check_load(written, plan, output, load_check)
-                manifest.target = describe_file(target.name, staged_target, target_digest.result())
+                _write_verified(staged_target, conversion, load_check, worker, progress)
                 manifest.source = describe_file(source.name, source, source_digest.result())
                 for path in staged_manifest:
                     write_manifest(path, manifest)
         manifest.source = describe_file(source.name, source, source_digest.result())
-    return Conversion(origin=origin, target=output, manifest=manifest)
+    return conversion
 
 
 def _check_manifest(origin: Origin, target: Target, *, force: bool) -> None:
@@ -149,13 +141,32 @@ def _make_manifest(
     return manifest
 
 
-def _make_tensors(
-    origin: Origin, target: Target, manifest: Manifest, *, record: bool = False
-) -> Iterator[tuple[str, Array]]:
+def _write_verified(
+    path: Path, conversion: Conversion, load_check: LoadCheck, worker: ThreadPoolExecutor, progress: Progress
+) -> None:
+    """Write the target's tensors to `path`, read them back, compare and load them."""
+    target, plan = conversion.target, conversion.detection.plan
+    progress("writing")
+    write_tensors(path, target.format, _make_tensors(conversion, record=True))
+    digest = worker.submit(file_digest, path)
+    progress("reading back")
+    written = _read_back(path, conversion)
+    conversion.origin.checkpoint.tensors.clear()  # unmaps the source: the network below needs the memory
+    if target.twin:
+        progress("loading into the twin")
+        load_check(plan, written)
+    else:
+        progress("checking keys and shapes")
+        if problems := make_plan(written, plan.family).explain():
+            raise ConverterError(f"{path.name}: not a complete {target.keys} checkpoint after all: {problems}")
+    conversion.manifest.target = describe_file(target.path.name, path, digest.result())
+
+
+def _make_tensors(conversion: Conversion, *, record: bool = False) -> Iterator[tuple[str, Array]]:
     """Every `(name, array)` of the target, one at a time; its way goes into the manifest if `record`."""
-    tensors = origin.checkpoint.tensors
+    tensors, target, manifest = conversion.origin.checkpoint.tensors, conversion.target, conversion.manifest
     if target.keys == CANONICAL:
-        for step, canonical, array in execute(origin.plan, tensors, dtype=manifest.dtype):
+        for step, canonical, array in execute(conversion.detection.plan, tensors, dtype=manifest.dtype):
             name = target.rename(canonical)
             yield name, manifest.add(step, name, tensors[step.source], array) if record else array
         return
@@ -164,23 +175,16 @@ def _make_tensors(
         yield key, manifest.add_copy(key, source, array) if record else array
 
 
-def _read_back(path: Path, origin: Origin, target: Target, manifest: Manifest) -> dict[str, Array]:
-    written = read_tensors(path, target.format)
+def _read_back(path: Path, conversion: Conversion) -> dict[str, Array]:
+    written = read_tensors(path, conversion.target.format)
     left = dict(written)
-    for name, expected in _make_tensors(origin, target, manifest):
+    for name, expected in _make_tensors(conversion):
         actual = left.pop(name, None)
         if actual is None or not _same(actual, expected):
             raise ConverterError(f"{path.name}: {name} differs from the plan after reading back; try another disk")
     if left:
-        raise ConverterError(f"{path.name}: read back with other tensors than planned, such as {min(left)}")
+        raise ConverterError(f"{path.name}: read back with other tensors than planned: {sorted(left)[:3]}")
     return written
-
-
-def _check_load(written: dict[str, Array], plan: Plan, target: Target, load_check: LoadCheck) -> None:
-    if target.keys == CANONICAL:
-        load_check(plan, written)
-    elif problems := make_plan(written, plan.family).explain():
-        raise ConverterError(f"{target.path.name}: not a complete {target.keys} checkpoint after all: {problems}")
 
 
 def _same(actual: Array, expected: Array) -> bool:

@@ -20,8 +20,11 @@ harness compares it with the torch twin at its default settings: isolated and fr
 float32, two inputs of odd and even sizes, neither square, batch 2, R = 2, stand-in weights of depth {depth}.
 `ccnet-parity mutants` runs them again.
 
-**{summary}.** A mutant is caught if the comparison fails, and pinned if exactly the guilty modules are
-accused, in exactly the guilty passes (`#1` is the second call). `network` is the code of the network itself.
+**{summary}.**
+
+A mutant is caught if the comparison fails, and pinned if exactly the guilty modules are accused, and of
+them exactly the guilty calls (`#1` is the second). `network` is the code of the network itself. Beside each
+stands which other criteria would have passed its outputs, all of them; they are named at the end.
 """
 
 

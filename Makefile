@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 PADDLE26 := .venv-paddle26
+PYTEST := --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-paddle26 check benchmark docs clean
@@ -30,10 +31,10 @@ demo: install ## convert a full-size stand-in checkpoint and compare both framew
 	$(BIN)/ccnet-parity $(DEMO)/official.pth $(DEMO)/official.pdparams --image $(DEMO)/photo.png --input-size 257,385
 
 test: $(VENV)/.installed-dev ## run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST)
 
 test-paddle26: $(PADDLE26)/.installed ## run every test with Paddle 2.6.2, in an environment of its own
-	$(PADDLE26)/bin/python -m pytest
+	$(PADDLE26)/bin/python -m pytest $(PYTEST)
 
 $(PADDLE26)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(PADDLE26)

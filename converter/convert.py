@@ -158,7 +158,7 @@ def _write_verified(
     else:
         progress("checking keys and shapes")
         if problems := make_plan(written, plan.family).explain():
-            raise ConverterError(f"{path.name}: not a complete {target.keys} checkpoint after all: {problems}")
+            raise ConverterError(f"{target.path}: not a complete {target.keys} checkpoint after all: {problems}")
     conversion.manifest.target = describe_file(target.path.name, path, digest.result())
 
 
@@ -176,14 +176,18 @@ def _make_tensors(conversion: Conversion, *, record: bool = False) -> Iterator[t
 
 
 def _read_back(path: Path, conversion: Conversion) -> dict[str, Array]:
-    written = read_tensors(path, conversion.target.format)
+    name = conversion.target.path
+    try:
+        written = read_tensors(path, conversion.target.format)
+    except InputError as error:
+        raise ConverterError(f"{name}: cannot be read back ({error}); try another disk") from None
     left = dict(written)
-    for name, expected in _make_tensors(conversion):
-        actual = left.pop(name, None)
+    for tensor, expected in _make_tensors(conversion):
+        actual = left.pop(tensor, None)
         if actual is None or not _same(actual, expected):
-            raise ConverterError(f"{path.name}: {name} differs from the plan after reading back; try another disk")
+            raise ConverterError(f"{name}: {tensor} differs from the plan after reading back; try another disk")
     if left:
-        raise ConverterError(f"{path.name}: read back with other tensors than planned: {sorted(left)[:3]}")
+        raise ConverterError(f"{name}: read back with other tensors than planned: {sorted(left)[:3]}")
     return written
 
 

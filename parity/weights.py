@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from converter import detect, execute, from_paddle, read_checkpoint
+from converter import detect, execute, read_checkpoint
 from converter.convert import checked_plan
-from converter.files import Tensors
+from converter.files import Tensors, file_digest
 from converter.manifest import manifest_path, read_manifest
+from converter.origin import Origin, canonical_tensors, has_canonical_names, trace
 from converter.plan import Plan
+from families import get_family
 from parity.errors import ParityInputError
 from parity.standin import make_state_dict
 
@@ -54,23 +56,26 @@ def standin_pair(*, seed: int, family: str = "official", depth: int = 101) -> We
 
 
 def read_source(source: Path, *, family: str | None = None) -> WeightPair:
-    """The weights of an original checkpoint, converted, for a port. Raises InputError if it is not complete."""
-    checkpoint = read_checkpoint(source)
-    detection = detect(checkpoint.tensors, path=str(source), family=family, collisions=checkpoint.collisions)
-    plan = checked_plan(detection, str(source))
-    converted = {name: array for _, name, array in execute(plan, checkpoint.tensors)}
-    return _pair(plan, checkpoint.tensors, converted, recurrence=None)
+    """A checkpoint's weights, for a port. Raises InputError if it is not complete."""
+    origin = _trace(source, family=family)
+    plan, tensors = checked_plan(origin.detection, str(source)), origin.checkpoint.tensors
+    converted = {name: array for _, name, array in execute(plan, tensors)}
+    return _pair(plan, tensors, converted, recurrence=_recurrence(origin))
 
 
 def read_pair(source: Path, target: Path, *, family: str | None = None) -> WeightPair:
-    """The weights of an original checkpoint and of its conversion.
+    """The weights of a checkpoint and of its conversion, in either direction.
 
-    Raises InputError or ParityInputError if either is not a complete checkpoint of one architecture.
+    The target's manifest, if there is one, tells its recurrence and how its scales were read; its weights
+    are taken as they are. Raises InputError or ParityInputError if either is not a complete checkpoint of one
+    architecture.
     """
-    checkpoint = read_checkpoint(source)
-    detection = detect(checkpoint.tensors, path=str(source), family=family, collisions=checkpoint.collisions)
-    plan = checked_plan(detection, str(source))
-    converted = {from_paddle(name): array for name, array in read_checkpoint(target).tensors.items()}
+    path = manifest_path(target)
+    manifest = read_manifest(path) if path.exists() else None
+    folded = manifest is not None and manifest.folded and get_family(manifest.family).fold_optional
+    origin = _trace(source, family=family, abn_semantics="fold" if folded else None)
+    plan = checked_plan(origin.detection, str(source))
+    converted = _canonical(target)
     expected = {name: step.shape for step, name in plan.transfers}
     found = {name: array.shape for name, array in converted.items()}
     if found != expected:
@@ -79,7 +84,26 @@ def read_pair(source: Path, target: Path, *, family: str | None = None) -> Weigh
             f"{target}: not a conversion of {source}: {len(odd)} tensors differ in name or shape, first {odd[0]} "
             f"({found.get(odd[0])}, expected {expected.get(odd[0])}); convert it with ccnet-convert"
         )
-    return _pair(plan, checkpoint.tensors, converted, recurrence=_recorded_recurrence(target))
+    recurrence = _recurrence(origin) if manifest is None else manifest.recurrence
+    return _pair(plan, origin.checkpoint.tensors, converted, recurrence=recurrence)
+
+
+def _trace(path: Path, **reading: str | None) -> Origin:
+    return trace(read_checkpoint(path), digest=lambda: file_digest(path), **reading)
+
+
+def _recurrence(origin: Origin) -> int | None:
+    return None if origin.manifest is None else origin.manifest.recurrence
+
+
+def _canonical(path: Path) -> Tensors:
+    """A file's tensors by the twins' names, which a family's own keys are first brought to."""
+    written = read_checkpoint(path)
+    if has_canonical_names(written):
+        return canonical_tensors(written)
+    origin = trace(written, digest=lambda: file_digest(path))
+    steps = execute(checked_plan(origin.detection, str(path)), written.tensors, dtype="keep")
+    return {name: array for _, name, array in steps}
 
 
 def _pair(plan: Plan, state: Tensors, converted: Tensors, *, recurrence: int | None) -> WeightPair:
@@ -101,8 +125,3 @@ def _pair(plan: Plan, state: Tensors, converted: Tensors, *, recurrence: int | N
         rounding=rounding,
         recurrence=recurrence,
     )
-
-
-def _recorded_recurrence(target: Path) -> int | None:
-    path = manifest_path(target)
-    return read_manifest(path).recurrence if path.exists() else None

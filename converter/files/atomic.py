@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -28,8 +29,7 @@ def staged(*targets: Path) -> Iterator[list[Path]]:
             yield paths
             for path in paths:
                 _sync(path)
-            for path, target in zip(paths, targets, strict=True):
-                path.replace(target)
+            _replace_together(dict(zip(paths, targets, strict=True)))
             _sync(targets[0].parent)
         except OSError as error:
             raise InputError(f"{targets[0]}: cannot write: {_explain(error)}; nothing was changed") from error
@@ -56,6 +56,28 @@ def _find_problem(target: Path, *, force: bool) -> str | None:
     if not os.access(folder, os.W_OK | os.X_OK):
         return f"the folder {folder} is not writable"
     return None
+
+
+def _replace_together(targets: Mapping[Path, Path]) -> None:
+    """Rename every path to its target; if one is refused, those before it become what they were."""
+    with ExitStack() as formers, ExitStack() as undo:
+        for path, target in targets.items():
+            former = path.with_suffix(".former")
+            if target.exists():
+                formers.callback(former.unlink, missing_ok=True)
+                _keep(target, former)
+                undo.callback(former.replace, target)
+            else:
+                undo.callback(target.unlink, missing_ok=True)
+            path.replace(target)
+        undo.pop_all()
+
+
+def _keep(target: Path, former: Path) -> None:
+    try:
+        former.hardlink_to(target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(target, former)
 
 
 def _sync(path: Path) -> None:

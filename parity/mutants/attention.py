@@ -16,7 +16,7 @@ softmax = paddle.nn.functional.softmax
 
 
 @mutant(MUTANTS, ATTENTION)
-def no_diagonal_mask(port: Port) -> None:
+def missing_diagonal_mask(port: Port) -> None:
     """The column's copy of a pixel is not masked, so that the pixel counts twice."""
     criss_cross.rewrite(port, mask=lambda columns, rows: (columns, rows))
 

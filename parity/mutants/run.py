@@ -50,15 +50,19 @@ class Outcome:
         return not self.caught if self.mutant.is_equivalent else self.caught and self.pinned
 
     def to_json(self) -> dict[str, Any]:
-        """For `ccnet-parity mutants --json`."""
+        """For `ccnet-parity mutants --json`; `expected` are the globs of the guilty modules."""
         return {
             "name": self.mutant.name,
             "theme": self.theme,
+            "description": self.mutant.description,
             "equivalent": self.mutant.is_equivalent,
+            "passed": bool(self),
             "caught": self.caught,
             "pinned": self.pinned,
+            "expected": list(self.mutant.guilty),
             "guilty": list(self.guilty),
-            "passed": bool(self),
+            "sentence": self.sentence,
+            "incumbents": dict(self.incumbents),
             "seconds": self.seconds,
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from functools import cache
 
 import pytest
@@ -114,7 +115,7 @@ def test_a_mutant_that_is_blamed_on_another_layer_fails() -> None:
 
 
 def test_an_equivalent_that_is_none_is_an_alarm() -> None:
-    entry = by_name("no-diagonal-mask")
+    entry = by_name("missing-diagonal-mask")
     outcome = bench().run(Mutant(**{**vars(entry), "guilty": ()}), **ISOLATED)
     assert outcome.caught
     assert not outcome
@@ -164,6 +165,14 @@ def some_outcomes() -> list[Outcome]:
 
 def test_summary_counts() -> None:
     assert summarise(some_outcomes()) == ("1 of 3 mutants caught and pinned, 1 of 2 equivalents without an alarm")
+
+
+def test_outcome_as_json() -> None:
+    written = json.loads(json.dumps(some_outcomes()[0].to_json()))
+    assert written["name"] == "heads-swapped"
+    assert written["expected"] == written["guilty"] == [""]
+    assert written["passed"] is written["caught"] is written["pinned"] is True
+    assert written["incumbents"]["reprod_log"] is True
 
 
 def test_table_says_what_went_wrong() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,27 @@ def test_a_file_that_was_not_written_is_an_error(tmp_path: Path, targets: tuple[
     with pytest.raises(InputError, match="cannot write"), staged(*targets) as paths:
         paths[0].write_bytes(b"weights")
     assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("existing", [False, True])
+@pytest.mark.parametrize("links", [False, True])
+def test_a_refused_rename_takes_those_before_it_back(
+    tmp_path: Path, targets: tuple[Path, Path], existing: bool, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not links:
+        monkeypatch.setattr("pathlib.Path.hardlink_to", refuse)
+    if existing:
+        targets[0].write_bytes(b"old")
+    targets[1].mkdir()
+    with pytest.raises(InputError, match="nothing was changed"), staged(*targets) as paths:
+        for path in paths:
+            path.write_bytes(b"new")
+    targets[1].rmdir()
+    assert contents(tmp_path) == ({"out.pdparams": b"old"} if existing else {})
+
+
+def refuse(*_: object) -> None:
+    raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
 
 REFUSED = {

@@ -11,9 +11,10 @@ from paddle import Tensor, nn
 from families import Architecture
 from families.architecture import Activation
 from models_paddle.fused import fused_multiply_add
+from models_paddle.norm import UnbiasedBatchNorm
 
 
-class BatchNorm(nn.BatchNorm2D):
+class BatchNorm(UnbiasedBatchNorm):
     """BatchNorm; its momentum is the share kept of the old statistics, the complement of torch's.
 
     A float64 evaluation is written out. Paddle's own keeps epsilon as a float32, 2.5e-13 off 1e-5,

@@ -1,0 +1,79 @@
+"""Training criteria of the official CCNet (speedinghzl/CCNet, loss/criterion.py): the same in both twins."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import Tensor, nn
+from paddle.nn import functional
+
+from training.interpolation import interpolation_matrix
+from training.ohem import Mining
+
+IGNORE_INDEX = 255
+AUXILIARY_WEIGHT = 0.4
+
+Outputs = tuple[Tensor, Tensor]
+
+
+class CrossEntropy(nn.Layer):
+    """Cross-entropy of the logits plus a share of the auxiliary logits', both resized to the labels (`CriterionDSN`).
+
+    Each is a mean over the pixels that are not `ignore_index`: NaN where there are none.
+    """
+
+    def __init__(
+        self,
+        *,
+        align_corners: bool = True,
+        ignore_index: int = IGNORE_INDEX,
+        auxiliary_weight: float = AUXILIARY_WEIGHT,
+    ) -> None:
+        super().__init__()
+        self.align_corners, self.ignore_index, self.auxiliary_weight = align_corners, ignore_index, auxiliary_weight
+
+    def forward(self, outputs: Outputs, labels: Tensor) -> Tensor:
+        """Logits and auxiliary logits (N, K, h, w), labels (N, H, W) int64 -> a scalar of the logits' dtype."""
+        size = (labels.shape[1], labels.shape[2])
+        logits, auxiliary = (resize_logits(output, size, align_corners=self.align_corners) for output in outputs)
+        loss = self.mean_loss(logits, self.select(logits, labels))
+        return loss + self.auxiliary_weight * self.mean_loss(auxiliary, labels)
+
+    def select(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The labels that the main loss counts: all of them."""
+        return labels
+
+    def mean_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Logits (N, K, H, W), labels (N, H, W) -> a scalar."""
+        # Paddle's own mean is zero, not NaN, where every pixel is ignored.
+        total = functional.cross_entropy(logits, labels, ignore_index=self.ignore_index, reduction="sum", axis=1)
+        return total / (labels != self.ignore_index).sum().astype(logits.dtype)
+
+
+class OhemCrossEntropy(CrossEntropy):
+    """Cross-entropy whose main term counts hard pixels only (`CriterionOhemDSN`); the auxiliary one counts all."""
+
+    def __init__(
+        self,
+        mining: Mining,
+        *,
+        align_corners: bool = True,
+        ignore_index: int = IGNORE_INDEX,
+        auxiliary_weight: float = AUXILIARY_WEIGHT,
+    ) -> None:
+        super().__init__(align_corners=align_corners, ignore_index=ignore_index, auxiliary_weight=auxiliary_weight)
+        self.mining = mining
+
+    def select(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The labels of hard pixels, `ignore_index` elsewhere."""
+        probabilities = functional.softmax(logits.detach(), 1).numpy()
+        kept = self.mining.select(probabilities, labels.numpy(), ignore_index=self.ignore_index)
+        return paddle.to_tensor(kept, place=labels.place)
+
+
+def resize_logits(logits: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
+    """(N, K, h, w) -> (N, K, *size), bilinear."""
+    rows, columns = (
+        paddle.to_tensor(interpolation_matrix(source, target, align_corners=align_corners), dtype=logits.dtype)
+        for source, target in zip(logits.shape[2:], size, strict=True)
+    )
+    return rows @ logits @ columns.t()

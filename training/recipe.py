@@ -1,0 +1,38 @@
+"""How a family was trained: optimiser, schedule and criterion, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Stochastic gradient descent with a polynomial schedule.
+
+    `weight_decay` is added to the gradient of every parameter, biases and BatchNorm's included; `momentum` is
+    the share kept of the velocity.
+    """
+
+    base_rate: float = 1e-2
+    steps: int = 60_000
+    power: float = 0.9
+    end_rate: float = 0.0
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+
+    def rate(self, step: int) -> float:
+        """The learning rate of step number `step`, counted from 0; `end_rate` from step `steps` on."""
+        share = max(0.0, 1 - step / self.steps)
+        return float((self.base_rate - self.end_rate) * share**self.power + self.end_rate)
+
+
+RECIPES: dict[str, Recipe] = {
+    "official": Recipe(),  # speedinghzl/CCNet, train.py; pure_pytorch trains alike
+    "mmseg": Recipe(steps=80_000, end_rate=1e-4, weight_decay=5e-4),  # configs/_base_/schedules/schedule_80k.py
+    "paddleseg": Recipe(end_rate=1e-4, weight_decay=4e-5),  # configs/ccnet, configs/_base_/cityscapes_769x769.yml
+}
+
+
+def recipe_of(family: str) -> Recipe:
+    """The recipe of `family`; the official one where it has none of its own."""
+    return RECIPES.get(family, RECIPES["official"])

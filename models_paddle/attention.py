@@ -34,8 +34,8 @@ def attend(query: Tensor, key: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
     are more and would be kept for the backward pass.
     """
     height, width = query.shape[2:]
-    energy_height = query.transpose([0, 3, 2, 1]) @ key.transpose([0, 3, 1, 2])  # (N, W, H, H)
-    energy_width = query.transpose([0, 2, 3, 1]) @ key.transpose([0, 2, 1, 3])  # (N, H, W, W)
+    energy_height = paddle.matmul(to_columns(query), to_columns(key), transpose_x=True)  # (N, W, H, H)
+    energy_width = paddle.matmul(to_rows(query), to_rows(key), transpose_x=True)  # (N, H, W, W)
     energy_height = energy_height + self_mask(height, query)
     energy = paddle.concat([energy_height.transpose([0, 2, 1, 3]), energy_width], 3)  # (N, H, W, H + W)
     attention_height, attention_width = (gamma * nn.functional.softmax(energy, 3)).split([height, width], 3)
@@ -44,14 +44,23 @@ def attend(query: Tensor, key: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
 
 def gather_height(value: Tensor, attention: Tensor) -> Tensor:
     """Values (N, C, H, W) summed over each pixel's column, weighted by `attention` (N, H, W, H)."""
-    columns, weights = value.transpose([0, 3, 1, 2]), attention.transpose([0, 2, 1, 3])  # (N, W, C, H), (N, W, H, H)
-    return paddle.matmul(columns, weights, transpose_y=True).transpose([0, 2, 3, 1])
+    weights = attention.transpose([0, 2, 1, 3])  # (N, W, H, H)
+    return paddle.matmul(to_columns(value), weights, transpose_y=True).transpose([0, 2, 3, 1])
 
 
 def gather_width(value: Tensor, attention: Tensor) -> Tensor:
     """Values (N, C, H, W) summed over each pixel's row, weighted by `attention` (N, H, W, W)."""
-    rows = value.transpose([0, 2, 1, 3])  # (N, H, C, W)
-    return paddle.matmul(rows, attention, transpose_y=True).transpose([0, 2, 1, 3])
+    return paddle.matmul(to_rows(value), attention, transpose_y=True).transpose([0, 2, 1, 3])
+
+
+def to_columns(maps: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, W, C, H)."""
+    return maps.transpose([0, 3, 1, 2])
+
+
+def to_rows(maps: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, H, C, W)."""
+    return maps.transpose([0, 2, 1, 3])
 
 
 def self_mask(size: int, like: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from families import DEPTHS, Architecture, check_size, get_family
 from families.canonical import HEAD_WIDTH, QUERY_WIDTH
 from models_paddle.attention import CrissCrossAttention
 from models_paddle.backbone import ResNet
+from models_paddle.initialise import initialise
 from models_paddle.layers import Concatenate, ConvNorm, make_dropout
 
 
@@ -99,10 +100,17 @@ class CCNet(nn.Layer):
 
 
 def build_ccnet(family: str = "official", *, num_classes: int = 19, recurrence: int = 2, depth: int = 101) -> CCNet:
-    """A freshly initialised CCNet of `family`, in the default dtype, in train mode.
+    """A CCNet of `family`, initialised by its own scheme, in the default dtype, in train mode.
 
     Raises ValueError for an unknown family or depth, fewer than one class or a negative recurrence.
     """
+    model = construct_ccnet(family, num_classes=num_classes, recurrence=recurrence, depth=depth)
+    initialise(model, family)
+    return model
+
+
+def construct_ccnet(family: str, *, num_classes: int, recurrence: int, depth: int) -> CCNet:
+    """`build_ccnet` with the framework's own initial values, for a network that is loaded at once."""
     architecture = get_family(family).architecture
     check_size(num_classes=num_classes, recurrence=recurrence, depth=depth)
     return CCNet(architecture, num_classes=num_classes, recurrence=recurrence, depth=depth)

@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from models_paddle.ccnet import CCNet, build_ccnet
+from models_paddle.ccnet import CCNet, construct_ccnet
 
 
 def load_weights(model: nn.Layer, tensors: MutableMapping[str, np.ndarray[Any, Any]]) -> None:
@@ -32,7 +32,7 @@ def load_weights(model: nn.Layer, tensors: MutableMapping[str, np.ndarray[Any, A
 def build_uninitialised(family: str, *, num_classes: int, recurrence: int, depth: int) -> CCNet:
     """`build_ccnet` without the time and memory of initial values: for a network to be loaded at once."""
     with paddle.LazyGuard():
-        return build_ccnet(family, num_classes=num_classes, recurrence=recurrence, depth=depth)
+        return construct_ccnet(family, num_classes=num_classes, recurrence=recurrence, depth=depth)
 
 
 def _numpy_dtype(tensor: paddle.Tensor) -> str:

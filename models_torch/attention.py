@@ -34,8 +34,8 @@ def attend(query: Tensor, key: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
     are more and would be kept for the backward pass.
     """
     height, width = query.shape[2:]
-    energy_height = query.permute(0, 3, 2, 1) @ key.permute(0, 3, 1, 2)  # (N, W, H, H)
-    energy_width = query.permute(0, 2, 3, 1) @ key.permute(0, 2, 1, 3)  # (N, H, W, W)
+    energy_height = torch.matmul(to_columns(query).mT, to_columns(key))  # (N, W, H, H)
+    energy_width = torch.matmul(to_rows(query).mT, to_rows(key))  # (N, H, W, W)
     energy_height = energy_height + self_mask(height, query)
     energy = torch.cat([energy_height.permute(0, 2, 1, 3), energy_width], 3)  # (N, H, W, H + W)
     attention_height, attention_width = (gamma * torch.softmax(energy, 3)).split([height, width], 3)
@@ -44,14 +44,22 @@ def attend(query: Tensor, key: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
 
 def gather_height(value: Tensor, attention: Tensor) -> Tensor:
     """Values (N, C, H, W) summed over each pixel's column, weighted by `attention` (N, H, W, H)."""
-    columns, weights = value.permute(0, 3, 1, 2), attention.permute(0, 2, 1, 3)  # (N, W, C, H), (N, W, H, H)
-    return torch.matmul(columns, weights.mT).permute(0, 2, 3, 1)
+    return torch.matmul(to_columns(value), attention.permute(0, 2, 1, 3).mT).permute(0, 2, 3, 1)
 
 
 def gather_width(value: Tensor, attention: Tensor) -> Tensor:
     """Values (N, C, H, W) summed over each pixel's row, weighted by `attention` (N, H, W, W)."""
-    rows = value.permute(0, 2, 1, 3)  # (N, H, C, W)
-    return torch.matmul(rows, attention.mT).permute(0, 2, 1, 3)
+    return torch.matmul(to_rows(value), attention.mT).permute(0, 2, 1, 3)
+
+
+def to_columns(maps: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, W, C, H), copied: products of matrices with both strides above 1 are slow."""
+    return maps.permute(0, 3, 1, 2).contiguous()
+
+
+def to_rows(maps: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, H, C, W)."""
+    return maps.permute(0, 2, 1, 3)
 
 
 def self_mask(size: int, like: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from models_torch.ccnet import CCNet, build_ccnet
+from models_torch.ccnet import CCNet, construct_ccnet
 
 
 def load_weights(model: nn.Module, tensors: MutableMapping[str, np.ndarray[Any, Any]]) -> None:
@@ -33,5 +33,5 @@ def load_weights(model: nn.Module, tensors: MutableMapping[str, np.ndarray[Any, 
 def build_uninitialised(family: str, *, num_classes: int, recurrence: int, depth: int) -> CCNet:
     """`build_ccnet` without the time of initial values: for a network to be loaded at once."""
     with torch.device("meta"):
-        model = build_ccnet(family, num_classes=num_classes, recurrence=recurrence, depth=depth)
+        model = construct_ccnet(family, num_classes=num_classes, recurrence=recurrence, depth=depth)
     return model.to_empty(device="cpu")

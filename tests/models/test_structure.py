@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,17 @@ from tests.models.networks import PACKAGES
 from tests.references.twins import FRAMEWORKS
 
 NETWORKS = [name for name, family in FAMILIES.items() if family.architecture.heads]
-MIRRORED = ("attention.py", "backbone.py", "ccnet.py", "layers.py", "weights.py")
+MIRRORED = (
+    "attention.py",
+    "backbone.py",
+    "ccnet.py",
+    "data.py",
+    "initialise.py",
+    "layers.py",
+    "losses.py",
+    "trainer.py",
+    "weights.py",
+)
 PADDLE_ONLY = ("BatchNorm.forward(self, features: Tensor)",)
 """Torch's own rounds as the reference does; Paddle's float64 evaluation is written out."""
 
@@ -103,7 +114,8 @@ def outline(path: Path) -> list[str]:
             found.append(f"{node.name}({', '.join(map(ast.unparse, node.bases))})")
             found += [f"{node.name}.{line}" for line in signatures(node.body)]
     found += signatures(ast.parse(path.read_text(encoding="utf-8")).body)
-    return [line.replace("2D", "2d").replace("nn.Layer", "nn.Module") for line in found]
+    renamed = {"2D": "2d", "nn.Layer": "nn.Module", "UnbiasedBatchNorm": "nn.BatchNorm2d"}
+    return [functools.reduce(lambda line, pair: line.replace(*pair), renamed.items(), line) for line in found]
 
 
 def signatures(body: list[ast.stmt]) -> list[str]:

@@ -1,0 +1,78 @@
+"""The official augmentation (speedinghzl/CCNet, dataset/datasets.py, `CSDataSet`), from one NumPy stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from families import Preprocessing
+
+Array = np.ndarray[Any, Any]
+
+IGNORE_INDEX = 255
+SCALES = tuple(0.7 + step / 10 for step in range(15))
+"""0.7 to 2.1, each as likely."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Scale, crop and mirror at random, drawn in this order; then normalise.
+
+    Where the scaled picture is smaller than `crop` (H, W), it is padded below and to the right: pixels with
+    zeros after normalisation, labels with 255.
+    """
+
+    preprocessing: Preprocessing
+    crop: tuple[int, int] = (769, 769)
+    scales: tuple[float, ...] = SCALES
+    mirror: bool = True
+
+    def __call__(self, pixels: Array, labels: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Pixels (H, W, 3) uint8 RGB, labels (H, W) uint8 -> (3, *crop) float32 and (*crop) int64."""
+        scale = self.scales[rng.integers(len(self.scales))]
+        size = tuple(round(side * scale) for side in labels.shape)
+        offsets = [int(rng.integers(max(side - crop, 0) + 1)) for side, crop in zip(size, self.crop, strict=True)]
+        flip = self.mirror and bool(rng.integers(2))
+        rows, columns = (
+            np.arange(offset, min(offset + crop, side))
+            for offset, crop, side in zip(offsets, self.crop, size, strict=True)
+        )
+        image = np.zeros((3, *self.crop), np.float32)
+        target = np.full(self.crop, IGNORE_INDEX, np.int64)
+        image[:, : len(rows), : len(columns)] = self._normalise(resize_pixels(pixels, rows, columns, scale))
+        target[: len(rows), : len(columns)] = resize_labels(labels, rows, columns, scale)
+        if flip:
+            image, target = image[:, :, ::-1], target[:, ::-1]
+        return np.ascontiguousarray(image), np.ascontiguousarray(target)
+
+    def _normalise(self, pixels: Array) -> Array:
+        ordered = pixels[..., ::-1] if self.preprocessing.channel_order == "BGR" else pixels
+        mean, deviation = (
+            np.array(part, np.float32) for part in (self.preprocessing.mean, self.preprocessing.deviation)
+        )
+        return np.asarray(((ordered - mean) / deviation).transpose(2, 0, 1))
+
+
+def resize_pixels(pixels: Array, rows: Array, columns: Array, scale: float) -> Array:
+    """Rows and columns of the picture (H, W, C) uint8 resized `scale` times, bilinear, rounded to whole levels.
+
+    As OpenCV's INTER_LINEAR, whose fixed-point weights are at most one level off.
+    """
+    values = pixels.astype(np.float32)
+    for axis, wanted in enumerate((rows, columns)):
+        last = pixels.shape[axis] - 1
+        position = np.clip((wanted + 0.5) * (1 / scale) - 0.5, 0, last)
+        low = position.astype(np.int64)
+        share = (position - low).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(values.ndim)])
+        below, above = values.take(low, axis), values.take(np.minimum(low + 1, last), axis)
+        values = below + share * (above - below)
+    return np.asarray(np.rint(values))
+
+
+def resize_labels(labels: Array, rows: Array, columns: Array, scale: float) -> Array:
+    """The same rows and columns of `labels` (H, W), each the label it falls on, as OpenCV's INTER_NEAREST."""
+    for axis, wanted in enumerate((rows, columns)):
+        labels = labels.take(np.minimum((wanted * (1 / scale)).astype(np.int64), labels.shape[axis] - 1), axis)
+    return labels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ class WeightPair:
     """Canonical name -> array for each twin, and how they compare.
 
     `torch` is the source after its stated operations, rounded to the target's dtypes; `paddle` the target.
-    `different` names the tensors whose bits differ; `rounding` is the greatest relative change that rounding
-    to the target's dtype made to a folded tensor.
+    `source` are the checkpoint's own tensors. `different` names the tensors whose bits differ; `rounding` is the
+    greatest relative change that rounding to the target's dtype made to a folded tensor.
     """
 
     plan: Plan
@@ -34,6 +34,7 @@ class WeightPair:
     different: tuple[str, ...]
     rounding: float
     recurrence: int | None = None
+    source: Tensors = field(default_factory=dict, repr=False)
 
     def summary(self) -> dict[str, Any]:
         """For the report."""
@@ -124,4 +125,5 @@ def _pair(plan: Plan, state: Tensors, converted: Tensors, *, recurrence: int | N
         different=tuple(different),
         rounding=rounding,
         recurrence=recurrence,
+        source=state,
     )

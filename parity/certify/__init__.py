@@ -1,0 +1,1 @@
+"""`ccnet-parity certify`: the alignment points of a port, gate by gate, and their certificate."""

@@ -1,0 +1,136 @@
+"""What a gate is: figures, each with its limit and the limit's reason, and one verdict."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from parity.certify.subject import Subject
+
+Verdict = Literal["passed", "failed", "not certified"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One figure against its limit. `reason` is the limit's; `detail` says where the figure is worst."""
+
+    name: str
+    measured: float
+    limit: float
+    reason: str
+    detail: str = ""
+
+    def __bool__(self) -> bool:
+        return self.measured <= self.limit  # false for NaN
+
+    @property
+    def share(self) -> float:
+        """Of the limit: the check with the greatest speaks for its gate. NaN counts as infinite."""
+        if self:
+            return self.measured / self.limit if self.limit else 0.0
+        return math.inf if not math.isfinite(self.measured) or not self.limit else self.measured / self.limit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a gate found: its checks, remarks for people, and curves for the report (name -> values)."""
+
+    checks: Sequence[Check]
+    remarks: Sequence[str] = ()
+    curves: dict[str, list[float]] = field(default_factory=dict)
+
+
+class NotCertifiedError(Exception):
+    """A gate cannot be run, and why: never a pass."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """One alignment point. `description` is one line; `run` measures."""
+
+    name: str
+    description: str
+    run: Callable[[Subject], Evidence]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A gate's verdict, told by the check nearest to its limit or farthest beyond it; true if passed.
+
+    `reason` is that limit's reason; before it, for a failure, what failed and where; for a gate that did not run, why.
+    """
+
+    name: str
+    verdict: Verdict
+    measured: float | None
+    limit: float | None
+    reason: str
+    seconds: float
+    checks: tuple[Check, ...] = ()
+    remarks: tuple[str, ...] = ()
+    curves: dict[str, list[float]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return self.verdict == "passed"
+
+    def to_json(self) -> dict[str, Any]:
+        """The gate's entry in the certificate."""
+        keys = ("name", "verdict", "measured", "limit", "reason", "seconds")
+        return {key: finite(getattr(self, key)) for key in keys}
+
+    def details(self) -> dict[str, Any]:
+        """Everything behind the entry."""
+        checks = [
+            {key: finite(value) for key, value in asdict(check).items()} | {"passed": bool(check)}
+            for check in self.checks
+        ]
+        return {"checks": checks, "remarks": list(self.remarks)}
+
+
+def run_gate(gate: Gate, subject: Subject) -> Outcome:
+    """Run `gate` and judge what it found. A gate without checks, or that cannot be run, is not certified."""
+    start = time.perf_counter()
+    try:
+        evidence = gate.run(subject)
+    except NotCertifiedError as why:
+        return not_certified(gate.name, str(why), time.perf_counter() - start)
+    if not evidence.checks:
+        return not_certified(gate.name, "nothing was compared", time.perf_counter() - start)
+    return _judged(gate.name, evidence, time.perf_counter() - start)
+
+
+def not_certified(name: str, why: str, seconds: float = 0.0) -> Outcome:
+    """The outcome of a gate that did not run."""
+    return Outcome(name=name, verdict="not certified", measured=None, limit=None, reason=why, seconds=round(seconds, 2))
+
+
+def _judged(name: str, evidence: Evidence, seconds: float) -> Outcome:
+    checks = tuple(evidence.checks)
+    failed = [check for check in checks if not check]
+    worst = max(failed or checks, key=lambda check: check.share)
+    reason = worst.reason
+    if failed:
+        first = failed[0]
+        more = f" ({len(failed) - 1} more checks fail)" if len(failed) > 1 else ""
+        where = f": {first.detail}" if first.detail else ""
+        worst, reason = first, f"{first.name}{where}{more}; limit: {first.reason}"
+    return Outcome(
+        name=name,
+        verdict="failed" if failed else "passed",
+        measured=float(worst.measured),
+        limit=float(worst.limit),
+        reason=reason,
+        seconds=round(seconds, 2),
+        checks=checks,
+        remarks=tuple(evidence.remarks),
+        curves=evidence.curves,
+    )
+
+
+def finite(value: Any) -> Any:
+    """`value`, or null for JSON where it is a number that is not finite."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,178 @@
+"""Gate "backward": one pass in train mode, with dropout, forwards and back, layer by layer.
+
+Free-running, the gradients of every module's inputs and outputs are compared as they come: the first bad one on
+the way back from the loss is named. Isolated, each module is given torch's inputs and torch's upstream
+gradients: the first bad one is itself wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from parity.certify.calls import Recording, observable, recording, replay
+from parity.certify.gate import Check, Evidence
+from parity.certify.limits import (
+    EXACT,
+    GRADIENT,
+    GRADIENT_REASON,
+    ISOLATED_GRADIENT,
+    ISOLATED_GRADIENT_REASON,
+    LOSS,
+    LOSS_REASON,
+    STATISTIC,
+    STATISTIC_REASON,
+)
+from parity.certify.measure import Found, greatest, layer_scales, relative, worst
+from parity.certify.sides import STATISTICS, Side
+from parity.certify.subject import Subject
+
+Array = np.ndarray[Any, Any]
+
+ZERO = 1e-12
+"""Of the layer's gradients: rounding of what is zero by analysis."""
+
+
+def run(subject: Subject) -> Evidence:
+    """Losses, statistics, parameters' gradients, and both layer-by-layer comparisons."""
+    sides = subject.torch(), subject.paddle()
+    checks = [_dropout(subject)]
+    for side in sides:
+        side.share_dropout(subject.seed)
+        side.train()
+    before = sides[0].state()
+    passes = [_pass(side, *subject.batch(0)) for side in sides]
+    losses, recordings = [found[0] for found in passes], [found[1] for found in passes]
+    gradients, states = [side.gradients() for side in sides], [side.state() for side in sides]
+    detail = f"{losses[1]:.15g}, torch has {losses[0]:.15g}"
+    checks += [
+        Check(name="loss", measured=relative(losses[1], losses[0]), limit=LOSS, reason=LOSS_REASON, detail=detail),
+        _check("parameters", worst(gradients[1], gradients[0], layer_scales(gradients[0]))),
+        _statistics(before, *states),
+        _free(sides, recordings),
+        _isolated(subject, sides, recordings[0]),
+    ]
+    return Evidence(checks=checks, remarks=_zero(*gradients))
+
+
+def _pass(side: Side, images: Array, labels: Array) -> tuple[float, Recording]:
+    with recording(side, observable(side)) as calls:
+        loss = side.criterion()(side.model(side.tensor(images)), side.tensor(labels))
+    loss.backward()
+    return float(loss), calls
+
+
+def _statistics(before: dict[str, Array], ours: dict[str, Array], theirs: dict[str, Array]) -> Check:
+    expected = {name: array for name, array in ours.items() if name.endswith(STATISTICS)}
+    distance, where = worst({name: theirs[name] for name in expected}, expected, greatest(expected))
+    if where.endswith("running_var") and distance > STATISTIC:
+        where += f", {_guess(before[where], ours[where], theirs[where])}"
+    return Check(name="running statistics", measured=distance, limit=STATISTIC, reason=STATISTIC_REASON, detail=where)
+
+
+def _guess(before: Array, ours: Array, theirs: Array) -> str:
+    """What a wrong running variance may come from: with a biased one, every change is smaller by one share of it."""
+    shares = (theirs - 0.9 * before) / np.where(ours == 0.9 * before, 1, ours - 0.9 * before)
+    if shares.min() > 0.5 and shares.max() < 1 and np.ptp(shares) < 1e-4:
+        return f"biased: {shares.mean():.6g} of torch's; use models_paddle.norm.unbias"
+    return "not torch's: compare momentum, and whether the layer is in train mode"
+
+
+def _free(sides: tuple[Side, Side], recordings: list[Recording]) -> Check:
+    """On the way back: the last module forwards is the first backwards."""
+    first: Found | None = None
+    most: Found = 0.0, ""
+    for key in reversed(recordings[0].calls):
+        expected = recordings[0].gradients(sides[0], key)
+        if not expected:
+            continue
+        if key not in recordings[1].calls:
+            found: Found = math.inf, f"{key[0]} is never called"
+        else:
+            distance, which = worst(recordings[1].gradients(sides[1], key), expected, greatest(expected))
+            found = distance, f"{recordings[0].calls[key].name}, {which}"
+        most = max(most, found)
+        if first is None and not found[0] <= GRADIENT:
+            first = found
+    return _check("layer by layer, free-running", first or most)
+
+
+def _isolated(subject: Subject, sides: tuple[Side, Side], calls: Recording) -> Check:
+    first: Found | None = None
+    most: Found = 0.0, ""
+    for (path, _), call in calls.calls.items():
+        upstream = [output.grad for output in call.outputs]
+        if any(gradient is None for gradient in upstream):
+            continue
+        subject.progress(f"backward, {call.name}")
+        inputs = [sides[0].array(tensor) for tensor in call.inputs]
+        given = [sides[0].array(gradient) for gradient in upstream]
+        distance, which = _distance(*(replay(side, path, inputs, given) for side in sides))
+        found = distance, f"{call.name}, {which}"
+        most = max(most, found)
+        if not distance <= ISOLATED_GRADIENT:
+            first = found
+            break
+    return Check(
+        name="layer by layer, isolated",
+        measured=(first or most)[0],
+        limit=ISOLATED_GRADIENT,
+        reason=ISOLATED_GRADIENT_REASON,
+        detail=(first or most)[1],
+    )
+
+
+def _distance(
+    ours: tuple[dict[str, Array], dict[str, Array]], theirs: tuple[dict[str, Array], dict[str, Array]]
+) -> Found:
+    """Of outputs on their own scale, of gradients on that of their layer's (an input's on its own)."""
+    scales = {**greatest(ours[0]), **layer_scales(ours[1])}
+    scales |= {name: value for name, value in greatest(ours[1]).items() if name.startswith("input")}
+    return worst({**theirs[0], **theirs[1]}, {**ours[0], **ours[1]}, scales)
+
+
+def _dropout(subject: Subject) -> Check:
+    """Each framework's own dropout, on ones: whole channels or elements, and by how much the kept are scaled."""
+    odd = []
+    ours, theirs = subject.torch(), subject.paddle()
+    for side in (ours, theirs):
+        side.train()
+    for path in ours.share_dropout(subject.seed):
+        del ours.modules[path].module.forward  # its own again
+        left, right = (_dropout_kind(side, path) for side in (ours, theirs))
+        if left != right:
+            odd.append(f"{path}: {right}, torch {left}")
+    return Check(
+        name="dropouts of another kind",
+        measured=len(odd),
+        limit=EXACT,
+        reason="masks are random, their shape and scale are not",
+        detail=odd[0] if odd else "",
+    )
+
+
+def _dropout_kind(side: Side, path: str) -> str:
+    output = side.array(side.modules[path].module(side.tensor(np.ones((16, 64, 4, 4)))))
+    whole = bool((output == output[..., :1, :1]).all())
+    rate = float((output == 0).mean())
+    # Whole channels are 1024 draws: three decimals would be chance.
+    return (
+        f"{'whole channels' if whole else 'elements'}, kept × {output.max():.6g}, {'some' if rate else 'none'} dropped"
+    )
+
+
+def _zero(ours: dict[str, Array], theirs: dict[str, Array]) -> list[str]:
+    """Parameters whose gradient is zero by analysis: on both sides nothing but rounding."""
+    scales = layer_scales(ours)
+    names = [
+        name
+        for name, scale in scales.items()
+        if scale and all(np.abs(side[name]).max() <= ZERO * scale for side in (ours, theirs) if name in side)
+    ]
+    return [f"gradients that are zero by analysis: {', '.join(names)}"] if names else []
+
+
+def _check(name: str, found: Found) -> Check:
+    return Check(name=name, measured=found[0], limit=GRADIENT, reason=GRADIENT_REASON, detail=found[1])

@@ -1,0 +1,109 @@
+"""Gates "optimiser", "learning rate" and "regularisation": updates of the real parameters, step by step.
+
+Gradients are given, not computed: the loss is the sum of each parameter times a fixed array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from parity.certify.gate import Check, Evidence
+from parity.certify.limits import EXACT, EXACT_REASON, RATE, RATE_REASON, UPDATE, UPDATE_REASON
+from parity.certify.measure import greatest, worst
+from parity.certify.sides import Side
+from parity.certify.subject import Subject
+from training.recipe import Recipe, recipe_of
+
+Array = np.ndarray[Any, Any]
+
+STEPS = 4
+
+
+def optimiser(subject: Subject) -> Evidence:
+    """Updates by momentum alone, from gradients that change at each step and are to be forgotten after it."""
+    recipe = replace(_constant_rate(subject), weight_decay=0.0)
+    sides = subject.torch(), subject.paddle()
+    updates = [_updates(subject, side, recipe, scale=1.0) for side in sides]
+    return Evidence(checks=_compared(*updates, "update by momentum"))
+
+
+def regularisation(subject: Subject) -> Evidence:
+    """Updates by decay alone, all gradients being zero: which parameters shrink, and by how much."""
+    recipe = _constant_rate(subject)
+    sides = subject.torch(), subject.paddle()
+    updates = [_updates(subject, side, recipe, scale=0.0) for side in sides]
+    decayed = [{name for name, value in greatest(found[-1]).items() if value} for found in updates]
+    odd = sorted(decayed[0] ^ decayed[1])
+    check = Check(
+        name="parameters that only one side decays",
+        measured=len(odd),
+        limit=EXACT,
+        reason=EXACT_REASON,
+        detail=f"first {odd[0]}" if odd else "",
+    )
+    kinds = {"biases": "bias", "BatchNorm": ".norm."}
+    remarks = [f"{what} decay: {any(mark in n for n in decayed[0])}" for what, mark in kinds.items()]
+    return Evidence(checks=[check, *_compared(*updates, "decay")], remarks=remarks)
+
+
+def learning_rate(subject: Subject) -> Evidence:
+    """The rate of every step of the recipe, and of one beyond its end."""
+    recipe = recipe_of(subject.family)
+    rates = [_rates(side, recipe) for side in (subject.torch(), subject.paddle())]
+    distances = np.abs(rates[0] - rates[1]) / recipe.base_rate
+    step = int(np.argmax(distances))
+    detail = f"step {step}: {rates[1][step]:.12g}, torch has {rates[0][step]:.12g}"
+    check = Check(name="rate", measured=float(distances[step]), limit=RATE, reason=RATE_REASON, detail=detail)
+    return Evidence(checks=[check], remarks=[f"{recipe.steps} steps from {recipe.base_rate:g} to {rates[0][-1]:.3g}"])
+
+
+def _constant_rate(subject: Subject) -> Recipe:
+    recipe = recipe_of(subject.family)
+    return replace(recipe, end_rate=recipe.base_rate)
+
+
+def _rates(side: Side, recipe: Recipe) -> Array:
+    trainer = side.make_trainer(None, recipe)
+    found = []
+    for _ in range(recipe.steps + 1):
+        found.append(trainer.rate)
+        trainer.schedule.step()
+    return np.array(found)
+
+
+def _updates(subject: Subject, side: Side, recipe: Recipe, *, scale: float) -> list[dict[str, Array]]:
+    """What each step adds to each parameter (name -> array), for given gradients times `scale`."""
+    parameters = side.parameters
+
+    def criterion(gradients: Mapping[str, Any], labels: None) -> Any:
+        return sum((parameters[name] * gradients[name]).sum() for name in parameters)
+
+    trainer = side.make_trainer(criterion, recipe)
+    trainer.model = lambda gradients: gradients
+    found = []
+    for step in range(STEPS):
+        before = {name: side.array(parameter) for name, parameter in parameters.items()}
+        trainer.step(_gradients(subject, side, before, step, scale), None)
+        found.append({name: side.array(parameters[name]) - value for name, value in before.items()})
+    return found
+
+
+def _gradients(subject: Subject, side: Side, like: Mapping[str, Array], step: int, scale: float) -> dict[str, Any]:
+    """Gradients of the parameters' own magnitude, so that no update is lost in rounding."""
+    rng = np.random.default_rng([subject.seed, 6, step])
+    shares = {name: 1.0 + rng.random() for name in sorted(like)}
+    return {name: side.tensor(scale * shares[name] * (array + 1e-3)) for name, array in like.items()}
+
+
+def _compared(ours: list[dict[str, Array]], theirs: list[dict[str, Array]], what: str) -> list[Check]:
+    checks = []
+    for step, (expected, actual) in enumerate(zip(ours, theirs, strict=True), 1):
+        distance, where = worst(actual, expected, greatest(expected))
+        checks.append(
+            Check(name=f"{what}, step {step}", measured=distance, limit=UPDATE, reason=UPDATE_REASON, detail=where)
+        )
+    return checks

@@ -1,0 +1,41 @@
+"""Gate "weights": nothing lost, nothing invented, and a bit-exact way back."""
+
+from __future__ import annotations
+
+from converter.operations import OPERATIONS
+from parity.certify.gate import Check, Evidence
+from parity.certify.limits import EXACT, EXACT_REASON
+from parity.certify.subject import Subject
+
+
+def run(subject: Subject) -> Evidence:
+    """Count the tensors that differ after conversion, that have no counterpart, and that do not come back."""
+    weights = subject.weights
+    different = list(weights.different) if subject.port is None else subject.port_summary["different"]
+    side = subject.paddle("float32")
+    expected = {name for _, name in weights.plan.transfers}
+    lonely = sorted(expected ^ side.tensors.keys())
+    checks = [
+        _count("tensors without a counterpart", lonely),
+        _count("tensors that differ after conversion", different),
+    ]
+    if subject.port is None:
+        checks.append(_count("tensors that do not come back bit for bit", _lost(subject)))
+    return Evidence(checks=checks, remarks=[f"{len(weights.torch)} tensors"])
+
+
+def _lost(subject: Subject) -> list[str]:
+    weights = subject.weights
+    lost = []
+    for step, name in weights.plan.transfers:
+        source, target = weights.source[step.source], weights.paddle[name]
+        operation = OPERATIONS[step.operation]
+        back = operation.invert(target, operation.record(source, target) or {}, source.dtype)
+        if back.shape != source.shape or back.tobytes() != source.tobytes():
+            lost.append(step.source)
+    return lost
+
+
+def _count(name: str, found: list[str]) -> Check:
+    detail = f"first {found[0]}" if found else ""
+    return Check(name=name, measured=len(found), limit=EXACT, reason=EXACT_REASON, detail=detail)

@@ -1,0 +1,131 @@
+"""What is certified: the weights on both sides, and how to build either side afresh for each gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation.generate import make_dataset
+from evaluation.layout import Sample, decode, list_samples
+from families import Preprocessing
+from parity.certify.sides import PaddleSide, TorchSide
+from parity.modules import paddle_modules, torch_modules
+from parity.networks import build_paddle, build_torch
+from parity.pairing import Pairing
+from parity.port import load_port, load_port_weights, match_port
+from parity.weights import WeightPair
+
+Array = np.ndarray[Any, Any]
+Edit = Callable[[PaddleSide], None]
+
+STANDIN_SIZE = (128, 256)
+"""Of the generated pictures, (H, W) in pixels."""
+
+
+@dataclass(kw_only=True)
+class Subject:
+    """The port and its reference. `edit` is a training mutant: it changes each Paddle side as it is built.
+
+    `size` (H, W) is the input of the gates that train; `steps` how many the training gate takes. `folder`
+    is for what gates write; `cityscapes` a data set in Cityscapes' layout, generated where there is none.
+    """
+
+    weights: WeightPair
+    recurrence: int
+    folder: Path
+    seed: int = 0
+    device: str = "cpu"
+    size: tuple[int, int] = (65, 97)
+    steps: int = 20
+    cityscapes: Path | None = None
+    port: str | None = None
+    port_weights: Path | None = None
+    mapping: dict[str, str] | None = None
+    edit: Edit = field(default=lambda side: None)
+    progress: Callable[[str], None] = field(default=lambda phase: None)
+
+    @property
+    def family(self) -> str:
+        return self.weights.plan.family.name
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return self.weights.plan.family.preprocessing
+
+    def torch(self, dtype: str = "float64") -> TorchSide:
+        """The reference, freshly built and loaded."""
+        import torch
+
+        model = build_torch(self.weights, recurrence=self.recurrence, device=self.device).to(getattr(torch, dtype))
+        modules = {path: info for path, info in torch_modules(model).items() if path in self.pairing.pairs}
+        return TorchSide(model, modules, dtype, self.preprocessing)
+
+    def paddle(self, dtype: str = "float64") -> PaddleSide:
+        """The port, freshly built and loaded, and edited."""
+        model = self.make_port()
+        model.to(dtype=dtype)
+        theirs = paddle_modules(model)
+        modules = {path: theirs[target] for path, target in self.pairing.pairs.items()}
+        side = PaddleSide(model, modules, dtype, self.preprocessing)
+        self.edit(side)
+        return side
+
+    def make_port(self) -> Any:
+        """The Paddle network in float32, before any edit."""
+        if self.port is None:
+            return build_paddle(self.weights, recurrence=self.recurrence)
+        layer = load_port(self.port)
+        if self.port_weights is not None:
+            load_port_weights(layer, self.port_weights)
+        else:
+            match_port(build_torch(self.weights, recurrence=self.recurrence, device="cpu"), layer, self.mapping)
+        return layer
+
+    @cached_property
+    def port_summary(self) -> dict[str, Any]:
+        """What is known of the port's weights."""
+        return self._matched[1]
+
+    @cached_property
+    def pairing(self) -> Pairing:
+        """Torch path to the port's path."""
+        return self._matched[0]
+
+    @cached_property
+    def _matched(self) -> tuple[Pairing, dict[str, Any]]:
+        network = build_torch(self.weights, recurrence=self.recurrence, device="cpu")
+        return match_port(network, self.make_port(), self.mapping)
+
+    @cached_property
+    def dataset(self) -> Path:
+        """The data set's folder; without one, a small one is generated once."""
+        if self.cityscapes is not None:
+            return self.cityscapes
+        root = self.folder / "generated-cityscapes"
+        if not root.exists():
+            self.progress("generating a data set")
+            make_dataset(root, counts={"train": 4, "val": 2}, size=STANDIN_SIZE, seed=self.seed)
+        return root
+
+    def samples(self, split: str, most: int) -> list[Sample]:
+        """The first `most` samples of a split."""
+        return list_samples(self.dataset, split)[:most]
+
+    def batch(self, number: int) -> tuple[Array, Array]:
+        """Images (2, 3, *size) and labels (2, *size) of step `number`: noise and blobs, a tenth of them ignored."""
+        rng = np.random.default_rng([self.seed, 3, number])
+        images = rng.standard_normal((2, 3, *self.size)).astype(np.float32).astype(np.float64)
+        coarse = rng.integers(0, self.weights.plan.num_classes, (2, *(-(-side // 8) for side in self.size)))
+        labels = coarse.repeat(8, 1).repeat(8, 2)[:, : self.size[0], : self.size[1]]
+        return images, np.where(rng.random(labels.shape) < 0.1, 255, labels)
+
+
+def decoded(sample: Sample) -> tuple[Array, Array]:
+    """Pixels (H, W, 3) uint8 RGB and train ids (H, W) uint8."""
+    found = decode(sample)
+    return found.pixels, found.label

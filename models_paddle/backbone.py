@@ -23,7 +23,8 @@ class Shortcut(ConvNorm):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, ceil(H / stride), ceil(W / stride))."""
-        return super().forward(features if self.pool is None else self.pool(features))
+        # Paddle cannot trace super() for export.
+        return ConvNorm.forward(self, features if self.pool is None else self.pool(features))
 
 
 class Bottleneck(nn.Layer):

@@ -54,6 +54,7 @@ benchmark: $(VENV)/.installed-dev ## print every benchmark's ratios
 
 docs: $(VENV)/.installed-dev ## write the tables of docs/ again
 	$(BIN)/python -m parity.mutants docs/mutants.md
+	$(BIN)/python -m parity.audit docs/paddleseg-audit.md
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) $(PADDLE26) build

@@ -44,6 +44,8 @@ def torch_run(name: str, height: int, width: int, *, backward: bool) -> Callable
     """One call of a torch implementation; with `backward` also the gradients of input and weights."""
     import torch
 
+    import models_torch  # noqa: F401 - its settings of torch, for the reference too
+
     if name == "torch twin":
         from models_torch.attention import CrissCrossAttention
 

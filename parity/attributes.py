@@ -12,14 +12,27 @@ from parity.modules import ModuleInfo
 def compare_attributes(torch: ModuleInfo, paddle: ModuleInfo) -> str:
     """What differs between a pair's attributes, in one sentence; empty if nothing does.
 
-    BatchNorm's momentum (Paddle's is the complement of torch's) and epsilon, and dropout's rate, as float32.
+    BatchNorm's momentum (Paddle's is the complement of torch's) and epsilon, and dropout's rate, as float32;
+    and what dropout drops.
     """
     if torch.kind == paddle.kind == "norm":
         return _norm(torch.module, paddle.module)
-    ours, theirs = (type(info.module).__name__.lower() for info in (torch, paddle))
-    if "dropout" in ours and "dropout" in theirs and not _same(torch.module.p, paddle.module.p):
-        return f"dropout rate {paddle.module.p}, torch has {torch.module.p}"
+    if "dropout" in type(torch.module).__name__.lower() and "dropout" in type(paddle.module).__name__.lower():
+        return _dropout(torch.module, paddle.module)
     return ""
+
+
+def _dropout(ours: Any, theirs: Any) -> str:
+    if not _same(ours.p, theirs.p):
+        return f"dropout rate {theirs.p}, torch has {ours.p}"
+    dropped, expected = _dropped(theirs), _dropped(ours)
+    return "" if dropped == expected else f"drops {dropped}, torch drops {expected}"
+
+
+def _dropped(module: Any) -> str:
+    """Whole channels by class, or by the axes along which Paddle draws."""
+    by_channel = type(module).__name__.lower() != "dropout" or list(getattr(module, "axis", None) or ()) == [0, 1]
+    return "channels" if by_channel else "elements"
 
 
 def _norm(ours: Any, theirs: Any) -> str:

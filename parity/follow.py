@@ -132,12 +132,15 @@ class Follower:
         return expected
 
     def _replaced(self, value: Any, event: Event) -> Any:
-        """`value` with torch's tensors in it, where they fit."""
+        """`value` with torch's tensors in it, where they fit: a layer takes any size, but not any channels."""
         actual = flatten(value)
         if len(actual) != len(event.tensors):
             return None
-        tensors = [self._laid_out(ours, paddle_to_torch(own)) for ours, own in zip(event.tensors, actual, strict=True)]
-        return refill(value, iter([torch_to_paddle(tensor) for tensor in tensors]))
+        tensors = []
+        for own, expected in zip(actual, event.tensors, strict=True):
+            ours = self._laid_out(expected, paddle_to_torch(own))
+            tensors.append(torch_to_paddle(ours) if list(ours.shape[:2]) == list(own.shape[:2]) else own)
+        return refill(value, iter(tensors))
 
     def _layer(
         self, path: str, call: int, index: int, shape: tuple[int, ...], comparison: Comparison, site: str

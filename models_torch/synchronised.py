@@ -29,6 +29,8 @@ class SynchronisedBatchNorm(BatchNorm):
     def update(self, mean: Tensor, variance: Tensor, count: int) -> None:
         """Move the running statistics towards the batch's, the variance unbiased."""
         kept = 1 - float(self.momentum or 0.0)
+        assert self.running_mean is not None
+        assert self.running_var is not None
         with torch.no_grad():
             self.running_mean.copy_(kept * self.running_mean + (1 - kept) * mean)
             self.running_var.copy_(kept * self.running_var + (1 - kept) * count / max(count - 1, 1) * variance)

@@ -40,16 +40,17 @@ def _torch(
     import torch
     from torch import distributed
 
-    from models_torch import CCNet, build_uninitialised, load_weights
+    from models_torch import build_uninitialised, load_weights
     from models_torch.losses import CrossEntropy
     from models_torch.synchronised import synchronise
 
     if count > 1:
         distributed.init_process_group("gloo", init_method=settings["meeting"], rank=rank, world_size=count)
-    model: CCNet = build_uninitialised(**settings["network"])
+    model: Any = build_uninitialised(**settings["network"])
     load_weights(model, tensors)
     model.double().train()
-    model.head.dropout.p = model.auxiliary_head.dropout.p = 0.0
+    for head in (model.head, model.auxiliary_head):
+        head.dropout.p = 0.0
     if count > 1 and settings["synchronised"]:
         synchronise(model)
     outputs = model(torch.from_numpy(images))
@@ -83,7 +84,8 @@ def _paddle(
     load_weights(model, {to_paddle(name): array for name, array in tensors.items()})
     model.to(dtype="float64")
     model.train()
-    model.head.dropout.p = model.auxiliary_head.dropout.p = 0.0
+    for head in (model.head, model.auxiliary_head):
+        head.dropout.p = 0.0
     if count > 1 and settings["synchronised"]:
         synchronise(model)
     outputs = model(paddle.to_tensor(images))

@@ -50,6 +50,12 @@ def relative(actual: float, expected: float) -> float:
     return _ratio(abs(actual - expected), abs(expected))
 
 
+def noise_ratio(actual: Array, rounded: Array, exact: Array) -> float:
+    """Distance of `actual` (float32) from `exact` over that of `rounded`, at least a unit in the last place."""
+    floor = float(np.abs(rounded - exact).max()), float(np.finfo(np.float32).eps * np.abs(exact).max())
+    return _ratio(float(np.abs(actual - exact).max()), max(floor))
+
+
 def _ratio(distance: float, scale: float) -> float:
     if distance == 0:
         return 0.0

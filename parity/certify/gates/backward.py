@@ -61,7 +61,7 @@ def _pass(side: Side, images: Array, labels: Array) -> tuple[float, Recording]:
     with recording(side, observable(side)) as calls:
         loss = side.criterion()(side.model(side.tensor(images)), side.tensor(labels))
     loss.backward()
-    return float(loss), calls
+    return float(loss.detach()), calls
 
 
 def _statistics(before: dict[str, Array], ours: dict[str, Array], theirs: dict[str, Array]) -> Check:

@@ -50,7 +50,7 @@ def metric(subject: Subject) -> Evidence:
     """Confusion matrices and mIoU of both networks in float64, each counted by its own framework."""
     if subject.weights.plan.num_classes != NUM_CLASSES:
         raise NotCertifiedError(f"the network has {subject.weights.plan.num_classes} classes, Cityscapes {NUM_CLASSES}")
-    sides = subject.torch(), subject.paddle()
+    sides: list[Side] = [subject.torch(), subject.paddle()]
     tables = [np.zeros((NUM_CLASSES, NUM_CLASSES), np.int64) for _ in sides]
     for side in sides:
         side.model.eval()

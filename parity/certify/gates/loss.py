@@ -62,7 +62,7 @@ def _measure(
     loss = side.criterion(mining)(tuple(tensors.values()), side.tensor(labels))
     loss.backward()
     gradients = {name: side.array(tensor.grad) for name, tensor in tensors.items() if tensor.grad is not None}
-    return float(loss), gradients
+    return float(loss.detach()), gradients
 
 
 def _check(name: str, measured: float, detail: str) -> Check:

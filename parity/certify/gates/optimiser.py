@@ -28,7 +28,7 @@ def optimiser(subject: Subject) -> Evidence:
     recipe = replace(_constant_rate(subject), weight_decay=0.0)
     sides = subject.torch(), subject.paddle()
     updates = [_updates(subject, side, recipe, scale=1.0) for side in sides]
-    return Evidence(checks=_compared(*updates, "update by momentum"))
+    return Evidence(checks=_compared("update by momentum", *updates))
 
 
 def regularisation(subject: Subject) -> Evidence:
@@ -47,7 +47,7 @@ def regularisation(subject: Subject) -> Evidence:
     )
     kinds = {"biases": "bias", "BatchNorm": ".norm."}
     remarks = [f"{what} decay: {any(mark in n for n in decayed[0])}" for what, mark in kinds.items()]
-    return Evidence(checks=[check, *_compared(*updates, "decay")], remarks=remarks)
+    return Evidence(checks=[check, *_compared("decay", *updates)], remarks=remarks)
 
 
 def learning_rate(subject: Subject) -> Evidence:
@@ -99,7 +99,7 @@ def _gradients(subject: Subject, side: Side, like: Mapping[str, Array], step: in
     return {name: side.tensor(scale * shares[name] * (array + 1e-3)) for name, array in like.items()}
 
 
-def _compared(ours: list[dict[str, Array]], theirs: list[dict[str, Array]], what: str) -> list[Check]:
+def _compared(what: str, ours: list[dict[str, Array]], theirs: list[dict[str, Array]]) -> list[Check]:
     checks = []
     for step, (expected, actual) in enumerate(zip(ours, theirs, strict=True), 1):
         distance, where = worst(actual, expected, greatest(expected))

@@ -1,0 +1,144 @@
+"""The certificate: what was certified, where, by which gates, with what verdict."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from converter.files import file_digest
+from converter.files.atomic import staged
+from parity.certify.catalogue import GATES
+from parity.certify.gate import Outcome, finite
+from parity.errors import ParityInputError
+from parity.report import describe_environment
+
+FILE = "certificate.json"
+VERDICTS = ("certified", "not certified", "incomplete")
+GATE_KEYS = ("name", "verdict", "measured", "limit", "reason", "seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """True if every gate passed.
+
+    `subject` says what was certified: source and target with their SHA-256, family, recurrence, depth, classes.
+    """
+
+    subject: Mapping[str, Any]
+    outcomes: Sequence[Outcome]
+    settings: Mapping[str, Any]
+    environment: Mapping[str, Any] = field(default_factory=lambda: describe_run())
+    date: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
+
+    def __bool__(self) -> bool:
+        return self.verdict == "certified"
+
+    @property
+    def verdict(self) -> str:
+        """`certified`, `not certified` (a gate failed) or `incomplete` (a gate did not run)."""
+        return judge([outcome.to_json() for outcome in self.outcomes])
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract of certificate.json."""
+        return {
+            "verdict": self.verdict,
+            **self.subject,
+            "gates": [outcome.to_json() for outcome in self.outcomes],
+            "details": {outcome.name: outcome.details() for outcome in self.outcomes},
+            "curves": {
+                name: [finite(value) for value in values]
+                for outcome in self.outcomes
+                for name, values in outcome.curves.items()
+            },
+            "settings": dict(self.settings),
+            "environment": dict(self.environment),
+            "date": self.date,
+        }
+
+
+def judge(gates: Sequence[Mapping[str, Any]]) -> str:
+    """The verdict that these entries allow: certified only if every gate of the catalogue is there and passed."""
+    verdicts = [gate["verdict"] for gate in gates]
+    if "failed" in verdicts:
+        return "not certified"
+    complete = [gate["name"] for gate in gates] == list(GATES)
+    return "certified" if complete and all(verdict == "passed" for verdict in verdicts) else "incomplete"
+
+
+def describe_run() -> dict[str, Any]:
+    """The environment, and the frameworks' flags that were set."""
+    flags = {name: value for name, value in sorted(os.environ.items()) if name.startswith(("FLAGS_", "OMP_", "MKL_"))}
+    return {**describe_environment(), "flags": flags}
+
+
+def describe_file(path: Path | None, standin: str) -> dict[str, Any]:
+    """`{"name", "sha256"}` of a file; of weights that are in none, their digest."""
+    if path is None:
+        return {"name": "stand-in weights", "sha256": standin}
+    return {"name": path.name, "sha256": file_digest(path)}
+
+
+def write_certificate(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` as JSON, whole or not at all."""
+    with staged(path) as (temporary,):
+        temporary.write_text(
+            json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1) + "\n", encoding="utf-8"
+        )
+
+
+def read_certificate(path: Path) -> dict[str, Any]:
+    """The content of a certificate. Raises ParityInputError if the file is none, or contradicts itself."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        gates = content["gates"]
+        named = all(isinstance(gate, dict) and set(gate) == set(GATE_KEYS) for gate in gates)
+        known = content["verdict"] in VERDICTS and isinstance(content["target"]["sha256"], str | None)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ParityInputError(f"{path}: not a readable certificate ({type(error).__name__}: {error})") from None
+    if not named or not known:
+        raise ParityInputError(f"{path}: not a certificate of ccnet-parity certify")
+    if content["verdict"] != judge(gates):
+        raise ParityInputError(
+            f"{path}: says {content['verdict']!r}, but its gates say {judge(gates)!r}; it was changed by hand"
+        )
+    return dict(content)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """Whether a certificate speaks of a file; true if it does and certifies it."""
+
+    certificate: str
+    weights: str
+    role: str | None
+    verdict: str
+    sentence: str
+
+    def __bool__(self) -> bool:
+        return self.role is not None and self.verdict == "certified"
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract of `ccnet-parity verify --json`."""
+        return {"verified": bool(self), **vars(self)}
+
+
+def verify(path: Path, weights: Path) -> Verification:
+    """Look for the SHA-256 of `weights` in the certificate at `path`."""
+    content = read_certificate(path)
+    try:
+        digest = file_digest(weights)
+    except OSError as error:
+        raise ParityInputError(f"{weights}: cannot read it ({error.strerror})") from None
+    roles = [role for role in ("source", "target") if (content.get(role) or {}).get("sha256") == digest]
+    role, verdict = (roles[0] if roles else None), content["verdict"]
+    if role is None:
+        names = content["target"].get("name")
+        sentence = f"{path} does not speak of {weights}: its SHA-256 is {digest[:16]}…, that of another {names}"
+    else:
+        sentence = f"{path} speaks of {weights}, as its {role}: {verdict}, {content['date']}"
+    return Verification(certificate=str(path), weights=str(weights), role=role, verdict=verdict, sentence=sentence)

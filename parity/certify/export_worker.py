@@ -1,0 +1,81 @@
+"""One step of the gate "export chain": `python -m parity.certify.export_worker STEP CASE PROGRAM OUT SHAPE`.
+
+STEP is save, reload, plain or onednn. CASE is an .npz of images and weights, PROGRAM the path of the saved program;
+every step but save writes the network's outputs to OUT. SHAPE is the input's in JSON, null for any size.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+ENDINGS = (".json", ".pdmodel")
+"""Of the program, in Paddle 3 and in Paddle 2."""
+
+
+def main(step: str, case: Path, program: Path, out: Path, shape: list[int | None]) -> None:
+    """Do one step; the process may not survive it."""
+    with np.load(case) as archive:
+        tensors = {name: archive[name] for name in archive.files}
+    settings = json.loads(str(tensors.pop("settings")))
+    images = tensors.pop("images")
+    if step == "save":
+        save(settings, tensors, program, shape)
+    else:
+        outputs = reload(program, images) if step == "reload" else infer(program, images, onednn=step == "onednn")
+        np.savez(out, *outputs)
+
+
+def save(settings: dict[str, Any], tensors: dict[str, Array], program: Path, shape: list[int | None]) -> None:
+    """Build the network (a port as it is), load it and save it."""
+    from models_paddle import build_uninitialised, load_weights
+    from models_paddle.export import prepare_for_export, save_program
+    from parity.port import load_port
+
+    if settings["port"] is None:
+        network = build_uninitialised(**settings["network"])
+        load_weights(network, tensors)
+        prepare_for_export(network)
+    else:
+        network = load_port(settings["port"])
+        load_weights(network, tensors)
+        network.eval()
+    save_program(network, shape, program)
+
+
+def reload(program: Path, images: Array) -> list[Array]:
+    """The outputs of the program, loaded as a layer."""
+    from models_paddle import paddle
+
+    loaded = paddle.jit.load(str(program))
+    loaded.eval()
+    outputs = loaded(paddle.to_tensor(images))
+    return [output.numpy() for output in (outputs if isinstance(outputs, list | tuple) else [outputs])]
+
+
+def infer(program: Path, images: Array, *, onednn: bool) -> list[Array]:
+    """The outputs by Paddle Inference, which prints each of its passes as it runs it."""
+    from models_paddle import paddle
+
+    ending = next(ending for ending in ENDINGS if program.with_name(program.name + ending).exists())
+    config = paddle.inference.Config(f"{program}{ending}", f"{program}.pdiparams")
+    config.disable_gpu()
+    switch = "enable_mkldnn" if onednn else "disable_mkldnn"
+    if hasattr(config, switch):  # Paddle 2.6 has no switch for off, which is its default
+        getattr(config, switch)()
+    predictor = paddle.inference.create_predictor(config)
+    handle = predictor.get_input_handle(predictor.get_input_names()[0])
+    handle.reshape(images.shape)
+    handle.copy_from_cpu(images)
+    predictor.run()
+    return [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), json.loads(sys.argv[5]))

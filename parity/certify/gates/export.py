@@ -1,0 +1,110 @@
+"""Gate "export chain": dynamic network, saved program, reloaded program, Paddle Inference plain and with oneDNN.
+
+Each step runs in a process of its own: a crash is a finding.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from parity.certify.gate import Check, Evidence
+from parity.certify.limits import FLOAT32_EXPORT, FLOAT32_EXPORT_REASON
+from parity.certify.measure import noise_ratio
+from parity.certify.processes import Finished, run_workers
+from parity.certify.subject import Subject
+from parity.tensors import flatten
+
+Array = np.ndarray[Any, Any]
+
+WORKER = "parity.certify.export_worker"
+SECONDS = 300.0
+SIZE = (65, 97)
+SHAPES: dict[str, list[int | None]] = {"fixed shape": [1, 3, *SIZE], "any shape": [None, 3, None, None]}
+STEPS = {
+    "reload": "reloaded",
+    "plain": "Paddle Inference",
+    "onednn": "Paddle Inference with oneDNN",
+}
+
+
+def run(subject: Subject) -> Evidence:
+    """Outputs of every step against the eager float64 network, by the distance of the eager float32 one."""
+    images = np.random.default_rng([subject.seed, 7]).standard_normal((1, 3, *SIZE)).astype(np.float32)
+    exact, eager = (_eager(subject, images, dtype) for dtype in ("float64", "float32"))
+    checks = []
+    with TemporaryDirectory() as folder:
+        case = _write_case(subject, Path(folder), images)
+        for name, shape in SHAPES.items():
+            subject.progress(f"export chain, {name}, save")
+            program = Path(folder) / name.replace(" ", "-")
+            saved = _work("save", case, program, shape)
+            if not saved:
+                checks.append(_check(f"{name}, save", math.inf, saved.explanation))
+                continue
+            for step, title in STEPS.items():
+                subject.progress(f"export chain, {name}, {title}")
+                checks.append(_step(step, f"{name}, {title}", case, program, shape, exact, eager))
+    return Evidence(checks=checks, remarks=["ONNX is not part of this certificate"])
+
+
+def _eager(subject: Subject, images: Array, dtype: str) -> list[Array]:
+    side = subject.paddle(dtype)
+    side.model.eval()
+    return [side.array(output) for output in flatten(side.model(side.tensor(images)))]
+
+
+def _write_case(subject: Subject, folder: Path, images: Array) -> Path:
+    plan = subject.weights.plan
+    network = {
+        "family": subject.family,
+        "num_classes": plan.num_classes,
+        "recurrence": subject.recurrence,
+        "depth": plan.depth,
+    }
+    settings = json.dumps({"network": network, "port": subject.port})
+    tensors = {name: tensor.numpy() for name, tensor in subject.paddle("float32").model.state_dict().items()}
+    case = folder / "case.npz"
+    np.savez(case, settings=settings, images=images, **tensors)
+    return case
+
+
+def _work(step: str, case: Path, program: Path, shape: list[int | None]) -> Finished:
+    out = program.with_name(f"{program.name}-{step}.npz")
+    (ended,) = run_workers(
+        WORKER, [[step, str(case), str(program), str(out), json.dumps(shape)]], [{}], seconds=SECONDS
+    )
+    return ended
+
+
+def _step(
+    step: str, name: str, case: Path, program: Path, shape: list[int | None], exact: list[Array], eager: list[Array]
+) -> Check:
+    ended = _work(step, case, program, shape)
+    if not ended:
+        return _check(name, math.inf, explain(step, ended))
+    with np.load(program.with_name(f"{program.name}-{step}.npz")) as archive:
+        outputs = [archive[key] for key in archive.files]
+    if [output.shape for output in outputs] != [output.shape for output in exact]:
+        shapes = [output.shape for output in outputs]
+        return _check(name, math.inf, f"outputs {shapes}, eager {[output.shape for output in exact]}")
+    ratios = [noise_ratio(*arrays) for arrays in zip(outputs, eager, exact, strict=True)]
+    return _check(name, max(ratios), f"output {int(np.argmax(ratios))}")
+
+
+def explain(step: str, ended: Finished) -> str:
+    """What ended a step: for a crash of oneDNN, in which pass, and the switch that avoids it."""
+    passes = re.findall(r"Running (?:PIR |IR )?pass \[(\w+)\]", ended.output)
+    where = f" in {passes[-1]}" if passes and ended.code is not None and ended.code < 0 else ""
+    advice = "; Config.disable_mkldnn() avoids it" if step == "onednn" else ""
+    return f"{ended.explanation}{where}{advice}"
+
+
+def _check(name: str, measured: float, detail: str) -> Check:
+    return Check(name=name, measured=measured, limit=FLOAT32_EXPORT, reason=FLOAT32_EXPORT_REASON, detail=detail)

@@ -1,0 +1,231 @@
+"""From the options of `ccnet-parity certify` to a certificate."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from evaluation.errors import DatasetError
+from families import get_family
+from parity.certify.catalogue import GATES
+from parity.certify.certificate import FILE, Certificate, describe_file, describe_run, write_certificate
+from parity.certify.gate import Check, Outcome, not_certified, run_gate
+from parity.certify.subject import Subject
+from parity.command import DEFAULT_RECURRENCE
+from parity.errors import ParityInputError
+from parity.networks import set_paddle_device
+from parity.port import read_mapping
+from parity.weights import WeightPair, read_pair, read_source, standin_pair
+
+PARTIAL = "certificate.partial.json"
+"""Finished gates of a run that has not ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What `ccnet-parity certify` was asked for."""
+
+    source: Path | None = None
+    target: Path | None = None
+    family: str | None = None
+    port: str | None = None
+    port_weights: Path | None = None
+    mapping: Path | None = None
+    cityscapes: Path | None = None
+    recurrence: int | None = None
+    depth: int = 101
+    steps: int = 20
+    seed: int = 0
+    device: str = "cpu"
+    gates: Sequence[str] = ()
+    skip: Sequence[str] = ()
+    report: Path = Path()
+    progress: Callable[[str], None] = field(default=lambda phase: None)
+    on_outcome: Callable[[Outcome], None] = field(default=lambda outcome: None)
+
+
+def certify(options: Options) -> Certificate:
+    """Run the chosen gates, writing each outcome as it comes, and the certificate into `options.report`."""
+    chosen = choose(options.gates, options.skip)
+    options.progress("weights")
+    weights = _weights(options)
+    recurrences = (options.recurrence, weights.recurrence, DEFAULT_RECURRENCE)
+    recurrence = next(value for value in recurrences if value is not None)
+    set_paddle_device(options.device)
+    try:
+        options.report.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ParityInputError(f"{options.report}: cannot make the folder: {error.strerror}") from error
+    described = _describe(options, weights, recurrence)
+    settings = {"steps": options.steps, "seed": options.seed, "device": options.device, "cityscapes": _root(options)}
+    memory = _Memory(options.report / PARTIAL, {**described, **settings}, lasting=options.port is None)
+    with TemporaryDirectory() as folder:
+        subject = Subject(
+            weights=weights,
+            recurrence=recurrence,
+            folder=Path(folder),
+            seed=options.seed,
+            device=options.device,
+            steps=options.steps,
+            cityscapes=options.cityscapes,
+            port=options.port,
+            port_weights=options.port_weights,
+            mapping=None if options.mapping is None else read_mapping(options.mapping),
+            progress=options.progress,
+        )
+        outcomes = [_outcome(name, name in chosen, subject, memory, options) for name in GATES]
+    certificate = Certificate(subject=described, outcomes=outcomes, settings=settings)
+    write_report(options.report, certificate)
+    memory.forget()
+    return certificate
+
+
+def choose(gates: Sequence[str], skip: Sequence[str]) -> list[str]:
+    """Names of the gates to run. Raises ParityInputError for a name that there is not."""
+    unknown = sorted({*gates, *skip} - GATES.keys())
+    if unknown:
+        raise ParityInputError(f"no gate is called {', '.join(unknown)}; there are {', '.join(GATES)}")
+    return [name for name in GATES if (not gates or name in gates) and name not in skip]
+
+
+def write_report(folder: Path, certificate: Certificate) -> None:
+    """`certificate.json` and its page."""
+    from parity.html.certificate import write_page
+
+    content = certificate.to_json()
+    write_certificate(folder / FILE, content)
+    write_page(folder, content)
+
+
+def _outcome(name: str, wanted: bool, subject: Subject, memory: _Memory, options: Options) -> Outcome:
+    if not wanted:
+        outcome = not_certified(name, "not asked for (--gates, --skip)")
+    else:
+        options.progress(f"gate {name}")
+        outcome = memory.recall(name) or _run(name, subject)
+        memory.keep(outcome)
+    options.on_outcome(outcome)
+    return outcome
+
+
+def _run(name: str, subject: Subject) -> Outcome:
+    """The gate's outcome. What a gate raises is why it could not run, not the command's end."""
+    try:
+        return run_gate(GATES[name], subject)
+    except DatasetError as error:
+        return not_certified(name, str(error))
+    except ParityInputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one gate's fault must not hide the others' findings
+        return not_certified(name, f"raises {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+
+
+def _weights(options: Options) -> WeightPair:
+    if options.port is not None and options.target is not None:
+        raise ParityInputError("give TARGET or --port, not both; a port's weights go to --port-weights")
+    if options.port is None and (options.port_weights or options.mapping):
+        raise ParityInputError("--port-weights and --mapping belong to --port")
+    if options.source is None:
+        family = options.family or "official"
+        if not _known_family(family).architecture.heads:
+            raise ParityInputError(f"family {family} is a backbone: there is nothing to train or evaluate")
+        return standin_pair(seed=options.seed, family=family, depth=options.depth)
+    if options.target is None:
+        weights = read_source(options.source, family=options.family)
+    else:
+        weights = read_pair(options.source, options.target, family=options.family)
+    if not weights.plan.family.architecture.heads:
+        raise ParityInputError(f"{options.source}: a backbone only: there is nothing to train or evaluate")
+    return weights
+
+
+def _known_family(name: str) -> Any:
+    """`get_family`. Raises ParityInputError for an unknown name."""
+    try:
+        return get_family(name)
+    except ValueError as error:
+        raise ParityInputError(str(error)) from None
+
+
+def _describe(options: Options, weights: WeightPair, recurrence: int) -> dict[str, Any]:
+    target = options.port_weights if options.port is not None else options.target
+    files = {
+        "source": describe_file(options.source, _digest(weights.torch)),
+        "target": describe_file(target, _digest(weights.paddle)),
+    }
+    if options.port is not None and target is None:
+        files["target"] = {"name": options.port, "sha256": None}
+    plan = weights.plan
+    return {
+        **files,
+        "family": plan.family.name,
+        "recurrence": recurrence,
+        "depth": plan.depth,
+        "num_classes": plan.num_classes,
+        "port": options.port,
+    }
+
+
+def _digest(tensors: Any) -> str:
+    """SHA-256 over names and values, of weights that are in no file."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        total.update(name.encode())
+        total.update(tensors[name].tobytes())
+    return total.hexdigest()
+
+
+def _root(options: Options) -> str | None:
+    return None if options.cityscapes is None else str(options.cityscapes)
+
+
+class _Memory:
+    """Outcomes of an interrupted run on the same files, settings and environment.
+
+    A port is code, which may have changed since: its run starts anew.
+    """
+
+    def __init__(self, path: Path, identity: dict[str, Any], *, lasting: bool) -> None:
+        self._path, self._lasting = path, lasting
+        self._identity = json.loads(json.dumps({**identity, "environment": describe_run()}))
+        self._known: dict[str, Outcome] = {}
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if lasting and content["identity"] == self._identity:
+                self._known = {entry["name"]: _read_outcome(entry) for entry in content["outcomes"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            self._known = {}
+
+    def recall(self, name: str) -> Outcome | None:
+        """The outcome of a gate that ran to its end."""
+        return self._known.get(name)
+
+    def keep(self, outcome: Outcome) -> None:
+        """Note the outcome of a gate, unless it could not run."""
+        if outcome.verdict == "not certified" or not self._lasting:
+            return
+        self._known[outcome.name] = outcome
+        entries = [
+            {**outcome.to_json(), **outcome.details(), "curves": outcome.curves} for outcome in self._known.values()
+        ]
+        write_certificate(self._path, {"identity": self._identity, "outcomes": entries})
+
+    def forget(self) -> None:
+        """The run has ended."""
+        self._path.unlink(missing_ok=True)
+
+
+def _read_outcome(entry: dict[str, Any]) -> Outcome:
+    def number(value: Any) -> Any:
+        return float("nan") if value is None else value
+
+    checks = tuple(
+        Check(**{key: number(value) if key == "measured" else value for key, value in check.items() if key != "passed"})
+        for check in entry["checks"]
+    )
+    return Outcome(**{**entry, "checks": checks, "remarks": tuple(entry["remarks"])})

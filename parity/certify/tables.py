@@ -1,0 +1,54 @@
+"""A certificate in the terminal."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from converter.console import wide_console
+from parity.certify.certificate import Certificate
+
+SIGNS = {
+    "passed": "[green]passed[/green]",
+    "failed": "[red]FAILED[/red]",
+    "not certified": "[yellow]not certified[/yellow]",
+}
+
+
+def print_certificate(certificate: Certificate, console: Console | None = None) -> None:
+    """One row for each gate, and the verdict."""
+    console = console or wide_console()
+    table = Table("gate", "", "measured", "limit", "seconds", "why", box=box.SIMPLE)
+    for outcome in certificate.outcomes:
+        table.add_row(
+            outcome.name,
+            SIGNS[outcome.verdict],
+            _figure(outcome.measured),
+            _figure(outcome.limit),
+            f"{outcome.seconds:.1f}",
+            escape(outcome.reason),
+        )
+    subject = certificate.subject
+    console.print(
+        f"{subject['family']}, ResNet-{subject['depth']}, {subject['num_classes']} classes, "
+        f"recurrence {subject['recurrence']}: {subject['target']['name']}",
+        soft_wrap=True,
+    )
+    console.print(table)
+    console.print(f"[bold]{certificate.verdict.upper()}[/bold]: {escape(summarise(certificate))}", soft_wrap=True)
+
+
+def summarise(certificate: Certificate) -> str:
+    """`13 of 14 gates passed, 1 failed: loss`."""
+    counts = {verdict: [o.name for o in certificate.outcomes if o.verdict == verdict] for verdict in SIGNS}
+    parts = [f"{len(counts['passed'])} of {len(certificate.outcomes)} gates passed"]
+    parts += [f"{len(counts[kind])} {kind}: {', '.join(counts[kind])}" for kind in list(SIGNS)[1:] if counts[kind]]
+    return "; ".join(parts)
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:g}" if value == int(value) and abs(value) < 1e6 else f"{value:.1e}"

@@ -50,6 +50,8 @@ class Options:
 
 def run(options: Options) -> tuple[Result, Group]:
     """Evaluate as asked, write what was asked to be written, and say which process of the group this is."""
+    if options.whole and options.slide is not None:
+        raise DatasetError("--whole and --slide exclude each other")
     group = find_group()
     samples = list_samples(options.root, options.split)[: options.limit]
     with show_progress() as display:
@@ -89,8 +91,6 @@ def run(options: Options) -> tuple[Result, Group]:
 
 def choose_protocol(options: Options, weights: Weights) -> Protocol:
     """The asked or the family's own protocol, with what the options say otherwise. Raises DatasetError."""
-    if options.whole and options.slide is not None:
-        raise DatasetError("--whole and --slide exclude each other")
     protocol = protocol_for(weights.family, name=options.protocol, file_name=weights.file_name)
     if options.whole or options.slide is not None:
         protocol = replace(protocol, window=options.slide)

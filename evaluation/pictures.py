@@ -56,7 +56,7 @@ def draw_picture(index: int, sample: Decoded, classes: Mapping[str, Array], flip
 
 
 def _draw_classes(train_ids: Array, factor: int) -> str:
-    return _png(PALETTE[train_ids[factor // 2 :: factor, factor // 2 :: factor]])
+    return _png(PALETTE[train_ids[::factor, ::factor]])
 
 
 def _average(pixels: Array, factor: int) -> Array:

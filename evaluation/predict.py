@@ -94,10 +94,10 @@ def _slide(network: Network, image: Tensor, protocol: Protocol, window: int) -> 
                 total = logits.new_zeros((1, logits.shape[1], height, width))
             total[..., top : top + window, left : left + window] += logits
     assert total is not None
-    for axis, (side, starts) in enumerate(((height, tops), (width, lefts)), start=2):
-        counts = total.new_tensor(coverage(side, window, starts))
-        total.div_(counts.reshape([-1, 1] if axis == 2 else [-1]))
-    return total
+    rows, columns = (
+        total.new_tensor(coverage(side, window, starts)) for side, starts in ((height, tops), (width, lefts))
+    )
+    return total.div_(rows[:, None] * columns)
 
 
 def _predict_tile(network: Network, tile: Tensor, protocol: Protocol, window: int) -> Tensor:

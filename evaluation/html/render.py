@@ -54,7 +54,7 @@ def render(result: Result) -> str:
         agreed=agreement_lines(result),
         classes=_classes(result),
         pictures=result.totals.pictures,
-        settings={name: value for name, value in result.settings.items() if value is not None},
+        settings=_settings(result),
     )
 
 
@@ -66,3 +66,14 @@ def _classes(result: Result) -> list[dict[str, Any]]:
         shares = {name: None if iou[index] != iou[index] else float(iou[index]) for name, iou in ious.items()}
         rows.append({"name": item.name, "colour": "#{:02x}{:02x}{:02x}".format(*item.colour), "shares": shares})
     return rows
+
+
+def _settings(result: Result) -> dict[str, Any]:
+    """One line each."""
+    lines: dict[str, Any] = {}
+    for name, value in result.settings.items():
+        if isinstance(value, dict):
+            lines |= {f"{name}, {TITLES[key]}": item for key, item in value.items()}
+        elif value is not None:
+            lines[name] = " × ".join(map(str, value)) if isinstance(value, tuple) else value
+    return lines

@@ -1,0 +1,146 @@
+"""`ccnet-eval`: what it prints, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from parity.standin import make_state_dict, save_state_dict
+from tests.cli.run import assert_one_line_error, run
+from tests.evaluation.sets import image_path, make_small_set
+
+NAME = "ccnet_r101-d8_512x1024_80k_cityscapes_20200609.pth"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A generated set, an mmseg checkpoint and its conversion."""
+    folder = tmp_path_factory.mktemp("eval")
+    make_small_set(folder / "set", count=3)
+    save_state_dict(folder / NAME, make_state_dict("mmseg", seed=0, depth=18))
+    assert run("ccnet-convert", folder / NAME, folder / "out.pdparams", "--recurrence", 2).returncode == 0
+    return folder
+
+
+def test_both_frameworks_agree(files, tmp_path):
+    arguments = ("--torch", files / NAME, "--paddle", files / "out.pdparams", "--limit", 2)
+    outputs = ("--save-predictions", tmp_path / "predictions", "--report", tmp_path / "report")
+    result = run("ccnet-eval", files / "set", *arguments, *outputs, "--json")
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert {"images", "protocol", "torch", "paddle", "agreement", "published"} <= found.keys()
+    assert (found["images"], found["protocol"]) == (2, "mmseg")
+    assert found["agreement"]["unexplained_pixels"] == 0
+    assert abs(found["agreement"]["miou_difference"]) < 1e-3
+    assert found["settings"]["recurrence"] == 2
+    assert json.loads((tmp_path / "report" / "report.json").read_text()) == found
+    assert (tmp_path / "report" / "report.html").stat().st_size > 10_000
+    assert len(list((tmp_path / "predictions").rglob("*_pred_labelIds.png"))) == 4
+
+
+def test_wrong_weights_are_a_failure(files, tmp_path):
+    """The check of pixels has to see it: the weights are of one architecture, and both networks work."""
+    state = pickle.loads((files / "out.pdparams").read_bytes())
+    state["head.classifier.bias"] = state["head.classifier.bias"] + np.linspace(0, 0.5, 19, dtype=np.float32)
+    wrong = tmp_path / "wrong.pdparams"
+    wrong.write_bytes(pickle.dumps(state, protocol=4))
+    shutil.copy(files / "out.manifest.json", tmp_path / "wrong.manifest.json")
+    result = run("ccnet-eval", files / "set", "--torch", files / NAME, "--paddle", wrong, "--limit", 1)
+    assert result.returncode == 1, result.stderr
+    for word in ("FAILED", "unexplained", "not equal", "traffic light", "mIoU"):
+        assert word in result.stdout
+
+
+def test_one_framework_with_every_option(files):
+    views = ("--slide", 48, "--overlap", "1/4", "--scales", "0.75,1.25", "--flip", "--workers", 1, "--recurrence", 1)
+    result = run("ccnet-eval", files / "set", "--torch", files / NAME, "--limit", 1, *views)
+    assert result.returncode == 0, result.stderr
+    for word in ("recurrence 1", "window 48, overlap 1/4", "scales 0.75, 1.25", "flipped too"):
+        assert word in result.stdout
+    assert "Paddle" not in result.stdout
+
+
+def test_another_protocol_is_said(files):
+    options = ("--protocol", "official", "--no-padding", "--whole", "--limit", 1)
+    result = run("ccnet-eval", files / "set", "--paddle", files / "out.pdparams", *options)
+    assert result.returncode == 0, result.stderr
+    assert "protocol official is not mmseg's own, mmseg" in result.stdout
+    assert "recurrence 2" in result.stdout
+
+
+def test_an_interrupted_run_resumes(files, tmp_path):
+    root = make_small_set(tmp_path / "set", count=3)
+    environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": "/usr/bin:/bin"}
+    command = ("ccnet-eval", root, "--torch", files / NAME, "--json")
+    whole = json.loads(run(*command, env=environment).stdout)
+    assert list((tmp_path / "cache").rglob("*.json")) == []
+    path = image_path(root, 2)
+    intact = path.read_bytes()
+    path.write_bytes(intact[:500])
+    assert_one_line_error(run(*command, env=environment), 2, path.name, "not a readable PNG")
+    (state,) = (tmp_path / "cache").rglob("*.json")
+    assert json.loads(state.read_text())["images"] == 2
+    path.write_bytes(intact)
+    # What is done is not done again: the first picture could not even be read.
+    image_path(root, 0).write_bytes(b"")
+    resumed = json.loads(run(*command, "--resume", env=environment).stdout)
+    assert resumed == whole
+    assert not state.exists()
+
+
+def test_two_processes_equal_one(files):
+    from tests.cli.run import BIN
+
+    command = (files / "set", "--torch", files / NAME, "--json")
+    alone = json.loads(run("ccnet-eval", *command).stdout)
+    together = run("torchrun", "--nproc-per-node", 2, "--standalone", BIN / "ccnet-eval", *command)
+    assert together.returncode == 0, together.stderr
+    assert json.loads(together.stdout) == alone
+
+
+def test_a_set_is_generated(tmp_path):
+    result = run("ccnet-eval", "--make-dataset", tmp_path / "set", "--count", "1,2", "--size", "64,128", "--seed", 3)
+    assert result.returncode == 0, result.stderr
+    assert "1 train and 2 val pictures generated" in result.stdout
+    with Image.open(image_path(tmp_path / "set")) as picture:
+        assert picture.size == (128, 64)
+    assert len(list((tmp_path / "set").rglob("*_labelIds.png"))) == 3
+    again = run("ccnet-eval", "--make-dataset", tmp_path / "set")
+    assert_one_line_error(again, 2, "not an empty folder")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("{set}/nowhere", "--torch", "{torch}"), ("no such folder",)),
+        (("{set}", "--torch", "{torch}", "--split", "test"), ("no split 'test'",)),
+        (("{set}",), ("--torch FILE, --paddle FILE or both",)),
+        (("{set}", "--torch", "{set}/none.pth"), ("none.pth",)),
+        (("{set}", "--torch", "{torch}", "--whole", "--slide", "65"), ("--whole and --slide",)),
+        (("{set}", "--torch", "{torch}", "--overlap", "1/2"), ("--overlap belongs to --slide",)),
+    ],
+)
+def test_mistakes_get_one_line(files, arguments, words):
+    places = {"set": files / "set", "torch": files / NAME}
+    assert_one_line_error(run("ccnet-eval", *(part.format(**places) for part in arguments)), 2, *words)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("--make-dataset", "a", "b"), ("a", "--scales", "0"), ("a", "--overlap", "1"), ("a", "--protocol", "none")],
+)
+def test_usage_errors(arguments):
+    result = run("ccnet-eval", *arguments)
+    assert result.returncode == 2
+    assert "Usage:" in result.stderr
+
+
+def test_help_has_examples_and_exit_codes():
+    result = run("ccnet-eval", "--help")
+    assert "Examples:" in result.stdout
+    assert "Exit code" in result.stdout

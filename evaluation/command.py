@@ -10,7 +10,7 @@ from typing import Any
 
 from evaluation.agreement import measure_noise
 from evaluation.distributed import Group, find_group
-from evaluation.errors import DatasetError
+from evaluation.errors import DatasetError, EvaluationError
 from evaluation.evaluate import Task, evaluate, load_image
 from evaluation.layout import Sample, decode, list_samples
 from evaluation.networks import TorchNetwork
@@ -21,6 +21,9 @@ from evaluation.result import Result
 from evaluation.state import State
 from evaluation.totals import Totals
 from evaluation.weights import Weights, read_weights
+
+CITYSCAPES_VAL = 500
+"""Images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,7 @@ def run(options: Options) -> tuple[Result, Group]:
         protocol=protocol.name,
         published=weights.published(multi_scale=not task.views.plain),
         settings=settings,
-        notes=_notes(options, weights, protocol),
+        notes=_notes(options, weights, protocol, totals.images),
     )
     if options.report is not None and group.leads:
         from evaluation.html.render import write_report
@@ -113,7 +116,12 @@ def _evaluate(
 
     try:
         evaluate(task, share, totals, workers=workers, after=after)
-    except BaseException:
+    except KeyboardInterrupt:
+        state.save()
+        raise EvaluationError(
+            f"interrupted after {totals.images} of {len(share)} images; the same command with --resume goes on there"
+        ) from None
+    except Exception:
         state.save()
         raise
 
@@ -162,11 +170,13 @@ def _identity(options: Options, protocol: Protocol, samples: list[Sample], group
     }
 
 
-def _notes(options: Options, weights: Weights, protocol: Protocol) -> tuple[str, ...]:
+def _notes(options: Options, weights: Weights, protocol: Protocol, images: int) -> tuple[str, ...]:
     notes = []
     if weights.pair.recurrence is None and options.recurrence is None:
         notes.append(f"no file says how often attention is passed; {weights.recurrence} was taken, see --recurrence")
     own = FAMILY_PROTOCOLS[weights.family]
     if protocol.name != own.name:
         notes.append(f"protocol {protocol.name} is not {weights.family}'s own, {own.name}")
+    if (options.split, images) != ("val", CITYSCAPES_VAL):
+        notes.append(f"published figures are of the {CITYSCAPES_VAL} images of Cityscapes val")
     return tuple(notes)

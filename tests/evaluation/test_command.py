@@ -1,0 +1,99 @@
+"""From options to a protocol, and interruptions."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from evaluation.command import Options, choose_protocol, run
+from evaluation.errors import DatasetError, EvaluationError
+from evaluation.evaluate import Task
+from evaluation.layout import list_samples
+from evaluation.networks import TorchNetwork
+from evaluation.progress import Display, show_progress
+from evaluation.protocols import MMSEG, OFFICIAL, PADDLESEG
+from evaluation.state import State
+from evaluation.totals import Totals
+from evaluation.weights import Weights, read_weights
+from parity.standin import make_state_dict, save_state_dict
+from parity.weights import standin_pair
+from tests.evaluation.networks import Linear
+from tests.evaluation.sets import label_path, make_small_set
+
+ROOT = Path("set")
+
+
+@pytest.fixture(scope="module")
+def weights():
+    pair = standin_pair(seed=0, depth=18)
+    return Weights(pair=pair, torch=None, paddle=None, recurrence=2, file_name="a.pth")
+
+
+def test_the_family_s_protocol_and_what_options_change(weights):
+    def choose(**options):
+        return choose_protocol(Options(root=ROOT, **options), weights)
+
+    assert choose() == OFFICIAL
+    assert choose(protocol="mmseg") == MMSEG
+    assert choose(protocol="paddleseg", padding=False).padded_size is None
+    assert choose(whole=True).window is None
+    assert choose(slide=513, overlap=Fraction(1, 2)).overlap == Fraction(1, 2)
+    assert choose(protocol="paddleseg", slide=513).window == 513
+    assert choose(protocol="paddleseg", slide=513).preprocessing == PADDLESEG.preprocessing
+    with pytest.raises(DatasetError, match="--overlap belongs to --slide"):
+        choose(whole=True, overlap=Fraction(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("family", "classes", "message"),
+    [("official", 21, "has 21 classes"), ("imagenet", 19, "without a segmentation head")],
+)
+def test_weights_that_are_none_of_cityscapes(tmp_path, family, classes, message):
+    path = tmp_path / "weights.pth"
+    save_state_dict(path, make_state_dict(family, depth=18, num_classes=classes))
+    with pytest.raises(DatasetError, match=message):
+        read_weights(path, None, family=None, recurrence=None)
+
+
+class Interrupted(Display):
+    """The user presses Ctrl-C during the third image."""
+
+    def advance(self, totals):
+        if totals.images == 3:
+            raise KeyboardInterrupt
+
+
+def test_an_interruption_leaves_the_whole_images_behind(tmp_path):
+    from evaluation.command import _evaluate
+
+    share = list(enumerate(list_samples(make_small_set(tmp_path / "set", count=4))))
+    task = Task(networks={"torch": TorchNetwork(Linear())}, protocol=MMSEG)
+    state = State({}, interval=1e9, folder=tmp_path)
+    with show_progress(Console(file=io.StringIO())) as display:
+        interrupted = Interrupted(display.bar)
+        with pytest.raises(EvaluationError, match="interrupted after 3 of 4 images; the same command with --resume"):
+            _evaluate(task, share, Totals.empty(("torch",), None), state, interrupted, 1)
+        totals = state.load()
+        assert totals.images == 3
+        _evaluate(task, share, totals, state, display, 1)
+    whole = Totals.empty(("torch",), None)
+    with show_progress(Console(file=io.StringIO())) as display:
+        _evaluate(task, share, whole, State({}, folder=tmp_path), display, 1)
+    np.testing.assert_array_equal(totals.confusion["torch"], whole.confusion["torch"])
+
+
+def test_labels_without_an_evaluated_pixel(tmp_path, monkeypatch):
+    """The test split's, for one."""
+    from PIL import Image
+
+    root = make_small_set(tmp_path / "set", count=1)
+    Image.fromarray(np.zeros((64, 128), np.uint8)).save(label_path(root))
+    save_state_dict(tmp_path / "a.pth", make_state_dict("mmseg", depth=18))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(DatasetError, match="no evaluated pixel"):
+        run(Options(root=root, torch=tmp_path / "a.pth"))

@@ -46,14 +46,6 @@ def make_builder(config: Path, *, device: str = "cpu", opts: Sequence[str] = (),
     return builder
 
 
-def make_folder(path: Path) -> None:
-    """Create `path` and what is above it. Raises InputError if that is not possible."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot make this folder: {error.strerror}") from None
-
-
 def build_model(builder: SegBuilder, config: Path) -> Any:
     """The config's model. Raises InputError if it cannot be built."""
     with explains(config):

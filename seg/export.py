@@ -15,7 +15,8 @@ from paddleseg.deploy.export import WrappedModel
 
 from converter.errors import ConverterError, InputError
 from models_paddle.export import prepare_for_export, save_program
-from seg.build import build_model, make_builder, make_folder
+from seg.build import build_model, make_builder
+from seg.folders import make_folder
 from seg.model import load_model
 
 NAME = "model"

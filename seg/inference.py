@@ -27,7 +27,7 @@ from paddleseg.utils import visualize
 from PIL import Image
 
 from converter.errors import ConverterError, InputError
-from seg.build import make_folder
+from seg.folders import make_folder
 from seg.run import find_images
 
 Array = np.ndarray[Any, Any]

@@ -19,7 +19,8 @@ from paddleseg.utils import get_image_list, logger, utils
 from converter.errors import InputError
 from evaluation.confusion import Score
 from evaluation.labels import NUM_CLASSES
-from seg.build import build_model, build_val_dataset, explains, make_builder, make_folder
+from seg.build import build_model, build_val_dataset, explains, make_builder
+from seg.folders import make_folder
 from seg.metrics import recorded_confusion
 from seg.model import load_model, restore_norm_choice
 

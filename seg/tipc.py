@@ -15,7 +15,7 @@ from converter.errors import InputError
 from evaluation.errors import DatasetError
 from evaluation.generate import make_dataset
 from evaluation.layout import list_samples
-from seg.build import make_folder
+from seg.folders import make_folder
 
 ITERATIONS = 20
 STATUS_LOG = "results_python.log"

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-import models_paddle  # noqa: F401 - before anything that imports Paddle
 from converter import convert_file
 from evaluation.generate import make_dataset
+from models_paddle import paddle
 from parity.standin import make_state_dict, save_state_dict
 from seg.command import seg
+from tests.converter.checkpoints import load_into_twin
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SIZE = (64, 128)
@@ -31,7 +32,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = tmp_path_factory.mktemp("weights") / "official.pth"
     save_state_dict(source, make_state_dict("official", depth=18))
     target = source.with_suffix(".pdparams")
-    convert_file(source, target, recurrence=2)
+    convert_file(source, target, recurrence=2, load_check=load_into_twin)
     return target
 
 
@@ -46,11 +47,11 @@ def roots(dataset: Path) -> list[str]:
 
 
 def run(*arguments: object) -> Result:
-    """`ccnet-seg` in this process, on the CPU."""
-    words = [str(argument) for argument in arguments]
-    if words[0] in ("train", "val", "predict"):
-        words += ["--device", "cpu"]
-    return CliRunner().invoke(seg, words)
+    """`ccnet-seg` in this process, on the CPU, with parameter names as in a new one."""
+    name, *options = map(str, arguments)
+    device = ["--device", "cpu"] if name in ("train", "val", "predict") else []
+    with paddle.utils.unique_name.guard():
+        return CliRunner().invoke(seg, [name, *device, *options])
 
 
 def succeed(*arguments: object) -> Result:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +41,8 @@ def test_paddle_s_launcher_gives_every_process_the_sum(tmp_path):
     script.write_text(PROCESS)
     launcher = ("paddle.distributed.launch", "--nproc_per_node=2", f"--log_dir={tmp_path}/log")
     command = [sys.executable, "-m", *launcher, str(script), str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
     assert result.returncode == 0, result.stderr
     for rank in range(2):
         found, total = json.loads((tmp_path / str(rank)).read_text())

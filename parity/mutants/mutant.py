@@ -50,14 +50,17 @@ class Mutant:
     `guilty` are globs of torch paths; the harness must accuse exactly the modules they match, and of
     them only the passes in `calls`, if given. An equivalent has none: it must not be accused of anything.
     `pipeline` entries edit the network with its preprocessing and the resize of its logits around it.
+    Entries with a `gate` edit the Paddle side of a certificate (`parity.certify.sides`), whose first failing
+    gate must be that one.
     """
 
     name: str
     description: str
-    apply: Edit
+    apply: Callable[[Any], None]
     guilty: tuple[str, ...] = ()
     calls: tuple[int, ...] = ()
     pipeline: bool = False
+    gate: str = ""
 
     @property
     def is_equivalent(self) -> bool:
@@ -75,6 +78,18 @@ def mutant(
         group.append(
             Mutant(name=name, description=description, apply=edit, guilty=guilty, calls=calls, pipeline=pipeline)
         )
+        return edit
+
+    return add
+
+
+def training_mutant(group: list[Mutant], gate: str) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+    """Decorator: add an edit of a certificate's Paddle side to `group`, to be caught at `gate`."""
+
+    def add(edit: Callable[[Any], None]) -> Callable[[Any], None]:
+        description = " ".join((edit.__doc__ or "").split())
+        name = edit.__name__.strip("_").replace("_", "-")
+        group.append(Mutant(name=name, description=description, apply=edit, guilty=(gate,), gate=gate))
         return edit
 
     return add

@@ -7,10 +7,15 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import Tensor, nn
 
+from parity.certify.catalogue import GATES
+from parity.certify.gate import run_gate
+from parity.certify.subject import Subject
 from parity.errors import ParityInputError
 from parity.harness import compare_models
 from parity.incumbents import CRITERIA, judge
@@ -106,6 +111,8 @@ class Bench:
 
     def run(self, entry: Mutant, theme: str = "", **settings: Any) -> Outcome:
         """Apply `entry` to a fresh port and compare it; `settings` go to `compare_models`."""
+        if entry.gate:
+            return self.certify(entry, theme)
         start = time.perf_counter()
         port = self.port(pipeline=entry.pipeline)
         entry.apply(port)
@@ -127,6 +134,26 @@ class Bench:
             sentence=report.summary,
             seconds=time.perf_counter() - start,
             incumbents={name: all(verdict[name] for verdict in verdicts) for name in CRITERIA} if verdicts else {},
+        )
+
+    def certify(self, entry: Mutant, theme: str = "", *, gates: Collection[str] = ()) -> Outcome:
+        """Run the gates up to the one that must catch `entry`, or those called `gates`, until one fails."""
+        start = time.perf_counter()
+        chosen = gates or list(GATES)[: list(GATES).index(entry.gate) + 1]
+        with TemporaryDirectory() as folder:
+            subject = Subject(
+                weights=self.weights, recurrence=RECURRENCE, folder=Path(folder), steps=5, edit=entry.apply
+            )
+            outcomes = (run_gate(GATES[name], subject) for name in chosen)
+            failed = next((outcome for outcome in outcomes if not outcome), None)
+        return Outcome(
+            mutant=entry,
+            theme=theme,
+            caught=failed is not None and failed.verdict == "failed",
+            pinned=failed is not None and failed.name == entry.gate,
+            guilty=() if failed is None else (failed.name,),
+            sentence="" if failed is None else failed.reason,
+            seconds=time.perf_counter() - start,
         )
 
     def port(self, *, pipeline: bool = False) -> Port:

@@ -48,11 +48,11 @@ def run(subject: Subject) -> Evidence:
     gradients, states = [side.gradients() for side in sides], [side.state() for side in sides]
     detail = f"{losses[1]:.15g}, torch has {losses[0]:.15g}"
     checks += [
+        _isolated(subject, sides, recordings[0]),
+        _free(sides, recordings),
         Check(name="loss", measured=relative(losses[1], losses[0]), limit=LOSS, reason=LOSS_REASON, detail=detail),
         _check("parameters", worst(gradients[1], gradients[0], layer_scales(gradients[0]))),
         _statistics(before, *states),
-        _free(sides, recordings),
-        _isolated(subject, sides, recordings[0]),
     ]
     return Evidence(checks=checks, remarks=_zero(*gradients))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,7 +27,7 @@ SECONDS = 240.0
 PARTS = ("forward", "gradients", "statistics")
 
 
-def run(subject: Subject, *, synchronised: bool = True) -> Evidence:
+def run(subject: Subject, *, frameworks: Sequence[str] = FRAMEWORKS, synchronised: bool = True) -> Evidence:
     """Forward pass, gradients and running statistics, in each framework, on the family's small network.
 
     What is tested is how statistics and gradients are shared, which does not depend on the depth.
@@ -36,7 +37,7 @@ def run(subject: Subject, *, synchronised: bool = True) -> Evidence:
     checks = []
     with TemporaryDirectory() as folder:
         source = _write_case(subject, Path(folder), synchronised=synchronised)
-        for framework in FRAMEWORKS:
+        for framework in frameworks:
             subject.progress(f"several devices, {framework}")
             whole, halves = _run(framework, source, 1), _run(framework, source, 2)
             checks += [_check(framework, part, whole, halves) for part in PARTS]

@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 SIZE, COARSE = (97, 129), (13, 17)
 MININGS = {
     "cross-entropy": None,
-    "OHEM by rank": Mining(threshold=0.01, min_kept=3200),
+    "OHEM by rank": Mining(threshold=1e-6, min_kept=9600),
     "OHEM by threshold": Mining(threshold=0.4, min_kept=640),
     "OHEM keeping all": Mining(threshold=0.01, min_kept=10**6),
 }

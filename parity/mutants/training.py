@@ -1,0 +1,339 @@
+"""Mistakes in what trains the port, which evaluation does not show. Each edits the Paddle side of a certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from models_paddle import paddle
+from models_paddle.initialise import initialise
+from parity.certify.sides import PaddleSide
+from parity.mutants.mutant import Array, Mutant, training_mutant
+from training.augmentation import Augmentation
+from training.ohem import Mining
+from training.recipe import Recipe
+
+MUTANTS: list[Mutant] = []
+
+nn = paddle.nn
+
+
+@training_mutant(MUTANTS, "backward")
+def biased_running_variance(side: PaddleSide) -> None:
+    """Paddle's own BatchNorm: the running variance of each batch is the biased one."""
+    for norm in _norms(side):
+        norm.forward = _own_in_training(norm)
+
+
+@training_mutant(MUTANTS, "forward")
+def statistics_momentum_inverted(side: PaddleSide) -> None:
+    """BatchNorm is given torch's momentum, which is the complement of Paddle's."""
+    for norm in _norms(side):
+        norm._momentum = 1 - norm._momentum
+
+
+@training_mutant(MUTANTS, "backward")
+def evaluation_mode_while_training(side: PaddleSide) -> None:
+    """BatchNorm stays in evaluation mode, as when a backbone is frozen by habit."""
+    train = side.train
+
+    def partly() -> None:
+        train()
+        for norm in _norms(side):
+            norm.eval()
+
+    side.train = partly  # type: ignore[method-assign]
+
+
+@training_mutant(MUTANTS, "backward")
+def dropout_of_elements(side: PaddleSide) -> None:
+    """Dropout drops single elements, where the reference drops whole channels."""
+    _become_dropout(side, axis=None, mode="upscale_in_train")
+
+
+@training_mutant(MUTANTS, "backward")
+def dropout_not_scaled(side: PaddleSide) -> None:
+    """What dropout keeps is not scaled up while training."""
+    _become_dropout(side, axis=[0, 1], mode="downscale_in_infer")
+
+
+@training_mutant(MUTANTS, "backward")
+def residual_detached(side: PaddleSide) -> None:
+    """No gradient flows through the shortcut of one block."""
+    side.modules["backbone.stage3.1.residual"].module.forward = lambda left, right: left + right.detach()
+
+
+@training_mutant(MUTANTS, "backward")
+def attention_detached(side: PaddleSide) -> None:
+    """No gradient flows through the features that the attention adds its values to."""
+    attention = side.modules["head.attention"].module
+    forward = attention.forward
+    attention.forward = lambda features: forward(features) - features + features.detach()
+
+
+@training_mutant(MUTANTS, "optimiser")
+def gamma_frozen(side: PaddleSide) -> None:
+    """The scale of the attention is no trainable parameter: it stays what it was."""
+    side.modules["head.attention"].module.gamma.stop_gradient = True
+
+
+@training_mutant(MUTANTS, "loss")
+def void_counted_as_a_class(side: PaddleSide) -> None:
+    """The ignored label is another number than the labels': 255 is taken for class 0."""
+    _edit_criterion(side, _void_as_zero)
+
+
+@training_mutant(MUTANTS, "loss")
+def epsilon_in_the_denominator(side: PaddleSide) -> None:
+    """The mean divides by the number of pixels plus 1e-5, as PaddleSeg's does."""
+    _edit_mean(side, lambda total, count: total / (count + 1e-5))
+
+
+@training_mutant(MUTANTS, "loss")
+def sum_for_mean(side: PaddleSide) -> None:
+    """The loss is the sum over the pixels."""
+    _edit_mean(side, lambda total, count: total)
+
+
+@training_mutant(MUTANTS, "loss")
+def mean_over_ignored_pixels(side: PaddleSide) -> None:
+    """The mean divides by the number of all pixels, the ignored included."""
+
+    def edit(criterion: Any) -> None:
+        mean = criterion.mean_loss
+        criterion.mean_loss = lambda logits, labels: (
+            mean(logits, labels) * (labels != criterion.ignore_index).astype(logits.dtype).mean()
+        )
+
+    _edit_criterion(side, edit)
+
+
+@training_mutant(MUTANTS, "loss")
+def auxiliary_weight_lost(side: PaddleSide) -> None:
+    """The auxiliary loss counts in full."""
+    _edit_criterion(side, lambda criterion: setattr(criterion, "auxiliary_weight", 1.0))
+
+
+@training_mutant(MUTANTS, "loss")
+def loss_corners_not_aligned(side: PaddleSide) -> None:
+    """The criterion resizes logits otherwise than the reference does."""
+    _edit_criterion(side, lambda criterion: setattr(criterion, "align_corners", not criterion.align_corners))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Strict(Mining):
+    """Keeps a pixel only below the threshold."""
+
+    def select(self, probabilities: Array, labels: Array, *, ignore_index: int) -> Array:
+        kept = super().select(probabilities, labels, ignore_index=ignore_index)
+        threshold = self.find_threshold(probabilities, labels, ignore_index=ignore_index)
+        valid = np.where(kept == ignore_index, 0, kept)
+        own = np.take_along_axis(probabilities, valid[:, None].astype(np.int64), 1)[:, 0]
+        return np.where(own < threshold, kept, ignore_index)
+
+
+@training_mutant(MUTANTS, "loss")
+def ohem_below_the_threshold(side: PaddleSide) -> None:
+    """OHEM keeps pixels below its threshold, not at it."""
+    _edit_mining(side, lambda mining: _Strict(**vars(mining)))
+
+
+@training_mutant(MUTANTS, "loss")
+def ohem_at_full_resolution(side: PaddleSide) -> None:
+    """OHEM looks for its threshold among all pixels, not on the subsampled map."""
+    _edit_mining(side, lambda mining: replace(mining, factor=1))
+
+
+@training_mutant(MUTANTS, "loss")
+def ohem_keeps_too_many(side: PaddleSide) -> None:
+    """The number of pixels to keep is not divided for the subsampled map."""
+    _edit_mining(side, lambda mining: replace(mining, min_kept=mining.min_kept * mining.factor**2))
+
+
+@training_mutant(MUTANTS, "optimiser")
+def optimiser_momentum_inverted(side: PaddleSide) -> None:
+    """The optimiser is given the complement of its momentum."""
+    _edit_recipe(side, lambda recipe: replace(recipe, momentum=1 - recipe.momentum))
+
+
+@training_mutant(MUTANTS, "optimiser")
+def gradients_accumulated(side: PaddleSide) -> None:
+    """Gradients are not forgotten between steps."""
+    _edit_trainer(side, lambda trainer: setattr(trainer.optimiser, "clear_grad", lambda: None))
+
+
+@training_mutant(MUTANTS, "optimiser")
+def nesterov(side: PaddleSide) -> None:
+    """The optimiser looks ahead, as Nesterov's does."""
+    _edit_trainer(side, lambda trainer: setattr(trainer.optimiser, "_use_nesterov", True))
+
+
+@training_mutant(MUTANTS, "learning rate")
+def poly_power(side: PaddleSide) -> None:
+    """The rate falls linearly."""
+    _edit_recipe(side, lambda recipe: replace(recipe, power=1.0))
+
+
+@training_mutant(MUTANTS, "learning rate")
+def schedule_one_step_early(side: PaddleSide) -> None:
+    """The schedule is stepped before the first update."""
+    _edit_trainer(side, lambda trainer: trainer.schedule.step())
+
+
+@training_mutant(MUTANTS, "learning rate")
+def schedule_never_stepped(side: PaddleSide) -> None:
+    """The rate stays what it was."""
+    _edit_trainer(side, lambda trainer: setattr(trainer.schedule, "step", lambda: None))
+
+
+@training_mutant(MUTANTS, "regularisation")
+def decayed_twice(side: PaddleSide) -> None:
+    """Weight decay is in the optimiser and in the loss: twice as much."""
+    _edit_recipe(side, lambda recipe: replace(recipe, weight_decay=2 * recipe.weight_decay))
+
+
+@training_mutant(MUTANTS, "regularisation")
+def decayed_not_at_all(side: PaddleSide) -> None:
+    """Weight decay was forgotten."""
+    _edit_recipe(side, lambda recipe: replace(recipe, weight_decay=0.0))
+
+
+@training_mutant(MUTANTS, "regularisation")
+def norms_and_biases_not_decayed(side: PaddleSide) -> None:
+    """Biases and BatchNorm's parameters are spared, as is the custom elsewhere."""
+    for name, parameter in side.parameters.items():
+        if name.endswith("bias") or ".norm." in name:
+            parameter.regularizer = paddle.regularizer.L2Decay(0.0)
+
+
+@training_mutant(MUTANTS, "validation data")
+def pixels_as_rgb(side: PaddleSide) -> None:
+    """Pixels keep the order of the file, the mean its own."""
+    preprocess = side.preprocess
+    side.preprocess = lambda pixels: preprocess(pixels[..., ::-1])  # type: ignore[method-assign]
+
+
+@training_mutant(MUTANTS, "metric")
+def void_counted_in_the_metric(side: PaddleSide) -> None:
+    """Ignored pixels count as pixels of class 0."""
+    confusion = side.confusion
+
+    def counted(logits: Array, labels: Array) -> Array:
+        return confusion(logits, np.where(labels == 255, 0, labels))
+
+    side.confusion = counted  # type: ignore[method-assign]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _MirrorsPixelsOnly(Augmentation):
+    def __call__(self, pixels: Array, labels: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        image, target = super().__call__(pixels, labels, rng)
+        return np.ascontiguousarray(image[:, :, ::-1]), target
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PadsWithClassZero(Augmentation):
+    def __call__(self, pixels: Array, labels: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        image, target = super().__call__(pixels, labels, rng)
+        return image, np.where((target == 255) & ~image.any(0), 0, target)
+
+
+@training_mutant(MUTANTS, "training data")
+def labels_not_mirrored(side: PaddleSide) -> None:
+    """Pixels are mirrored without their labels."""
+    _edit_augmentation(side, lambda own: _MirrorsPixelsOnly(**vars(own)))
+
+
+@training_mutant(MUTANTS, "training data")
+def padding_learnt(side: PaddleSide) -> None:
+    """Padded pixels are labelled as class 0, not ignored."""
+    _edit_augmentation(side, lambda own: _PadsWithClassZero(**vars(own)))
+
+
+@training_mutant(MUTANTS, "training data")
+def other_scales(side: PaddleSide) -> None:
+    """Pictures are scaled from 0.5 to 2, as PaddleSeg does."""
+    scales = tuple(0.5 + step / 4 for step in range(7))
+    _edit_augmentation(side, lambda own: replace(own, scales=scales))
+
+
+@training_mutant(MUTANTS, "initialisation")
+def paddles_initial_values(side: PaddleSide) -> None:
+    """Convolutions begin as Paddle's do, not as the family's."""
+    side.initialise = lambda family: initialise(side.model, "paddleseg")  # type: ignore[method-assign]
+
+
+def _norms(side: PaddleSide) -> list[Any]:
+    return [info.module for info in side.modules.values() if info.kind == "norm"]
+
+
+def _become_dropout(side: PaddleSide, **kind: Any) -> None:
+    for info in side.modules.values():
+        if isinstance(info.module, nn.Dropout2D):
+            other = nn.Dropout(info.module.p, **kind)
+            info.module.__class__ = nn.Dropout
+            info.module.__dict__.update(vars(other))
+
+
+def _own_in_training(norm: Any) -> Callable[[Any], Any]:
+    evaluate = norm.forward
+    return lambda features: nn.BatchNorm2D.forward(norm, features) if norm.training else evaluate(features)
+
+
+def _edit_criterion(side: PaddleSide, edit: Callable[[Any], None]) -> None:
+    make = side.criterion
+
+    def edited(mining: Mining | None = None) -> Any:
+        criterion = make(mining)
+        edit(criterion)
+        return criterion
+
+    side.criterion = edited  # type: ignore[method-assign]
+
+
+def _edit_mean(side: PaddleSide, divide: Callable[[Any, Any], Any]) -> None:
+    def edit(criterion: Any) -> None:
+        mean = criterion.mean_loss
+
+        def edited(logits: Any, labels: Any) -> Any:
+            count = (labels != criterion.ignore_index).sum().astype(logits.dtype)
+            return divide(mean(logits, labels) * count, count)
+
+        criterion.mean_loss = edited
+
+    _edit_criterion(side, edit)
+
+
+def _void_as_zero(criterion: Any) -> None:
+    forward = criterion.forward
+    criterion.ignore_index = -100
+    criterion.forward = lambda outputs, labels: forward(outputs, paddle.where(labels == 255, labels * 0, labels))
+
+
+def _edit_mining(side: PaddleSide, edit: Callable[[Mining], Mining]) -> None:
+    make = side.criterion
+    side.criterion = lambda mining=None: make(None if mining is None else edit(mining))  # type: ignore[method-assign]
+
+
+def _edit_recipe(side: PaddleSide, edit: Callable[[Recipe], Recipe]) -> None:
+    make = side.make_trainer
+    side.make_trainer = lambda criterion, recipe: make(criterion, edit(recipe))  # type: ignore[method-assign]
+
+
+def _edit_trainer(side: PaddleSide, edit: Callable[[Any], Any]) -> None:
+    make = side.make_trainer
+
+    def edited(criterion: Any, recipe: Recipe) -> Any:
+        trainer = make(criterion, recipe)
+        edit(trainer)
+        return trainer
+
+    side.make_trainer = edited  # type: ignore[method-assign]
+
+
+def _edit_augmentation(side: PaddleSide, edit: Callable[[Augmentation], Augmentation]) -> None:
+    make = side.augmentation
+    side.augmentation = lambda crop: edit(make(crop))  # type: ignore[method-assign]

@@ -1,0 +1,171 @@
+"""Every gate on real networks: passes where all is well, for every family, and says what it looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evaluation.generate import make_dataset
+from families import FAMILIES
+from models_paddle import paddle
+from parity.certify.catalogue import GATES
+from parity.certify.gates import devices
+from parity.certify.sides import PaddleSide
+from tests.parity.certify.cases import check_of, make_subject, outcome_of
+
+NETWORKS = [name for name, family in FAMILIES.items() if family.architecture.heads]
+QUICK = ("weights", "loss", "optimiser", "regularisation", "backward", "initialisation")
+"""Gates of a second or two."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("certify")
+
+
+def test_the_order_is_the_guides() -> None:
+    assert list(GATES) == [
+        "weights",
+        "forward",
+        "validation data",
+        "metric",
+        "loss",
+        "optimiser",
+        "learning rate",
+        "regularisation",
+        "backward",
+        "training data",
+        "initialisation",
+        "training",
+        "several devices",
+        "export chain",
+    ]
+
+
+@pytest.mark.parametrize("gate", QUICK)
+@pytest.mark.parametrize("family", NETWORKS)
+def test_every_family_passes(family: str, gate: str, folder: Path) -> None:
+    outcome = outcome_of(gate, make_subject(folder, family=family, seed=3, size=(33, 49)))
+    assert outcome, outcome.reason
+    assert outcome.measured <= outcome.limit
+    assert outcome.checks
+
+
+@pytest.mark.parametrize("gate", ["forward", "validation data", "metric", "learning rate", "training data"])
+def test_the_other_gates_pass(gate: str, folder: Path) -> None:
+    outcome = outcome_of(gate, make_subject(folder))
+    assert outcome, outcome.reason
+
+
+def test_training(folder: Path) -> None:
+    outcome = outcome_of("training", make_subject(folder, family="mmseg", size=(33, 49)))
+    assert outcome, outcome.reason
+    assert {name: len(losses) for name, losses in outcome.curves.items()} == {
+        f"{framework} {dtype}": 5 for dtype in ("float64", "float32") for framework in ("torch", "Paddle")
+    }
+    assert all(np.isfinite(losses).all() for losses in outcome.curves.values())
+
+
+@pytest.mark.parametrize("recurrence", [0, 1])
+def test_other_recurrences(recurrence: int, folder: Path) -> None:
+    """Without a pass the attention has no gradients, and no velocities."""
+    for gate in ("backward", "training"):
+        outcome = outcome_of(gate, make_subject(folder, recurrence=recurrence, size=(33, 49)))
+        assert outcome, outcome.reason
+
+
+def test_two_gradients_are_named_as_zero_by_analysis(folder: Path) -> None:
+    (remark,) = outcome_of("backward", make_subject(folder)).remarks
+    assert remark.endswith("head.attention.key.bias, auxiliary_head.fuse.conv.bias")
+
+
+def test_plain_batch_norm_fails_and_is_named(folder: Path) -> None:
+    """`paddle.nn.BatchNorm2D` in place of the twin's."""
+
+    def make_plain(side: PaddleSide) -> None:
+        for info in side.modules.values():
+            if info.kind == "norm":
+                info.module.__class__ = paddle.nn.BatchNorm2D
+
+    outcome = outcome_of("backward", make_subject(folder, edit=make_plain))
+    assert outcome.verdict == "failed"
+    assert not check_of(outcome, "running statistics")
+    assert "biased" in outcome.reason
+    assert "unbias" in outcome.reason
+
+
+def spoil(path: str, change: Callable[[Any], Any]) -> Callable[[PaddleSide], None]:
+    """An edit that changes what the module at `path` returns."""
+
+    def edit(side: PaddleSide) -> None:
+        module = side.modules[path].module
+        forward = module.forward
+        module.forward = lambda *inputs: change(forward(*inputs))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("path", "first"),
+    [("backbone.stage2.1.spatial.conv", "backbone.stage2.1.spatial.conv"), ("head.attention", "head.attention")],
+)
+def test_the_first_bad_layer_is_named(path: str, first: str, folder: Path) -> None:
+    """A gradient that is twice what it should be, with the right output."""
+    outcome = outcome_of("backward", make_subject(folder, edit=spoil(path, lambda out: 2 * out - out.detach())))
+    assert outcome.verdict == "failed"
+    assert check_of(outcome, "layer by layer, isolated").detail.startswith(first)
+    assert not check_of(outcome, "layer by layer, free-running")
+
+
+def test_a_nan_fails(folder: Path) -> None:
+    outcome = outcome_of("backward", make_subject(folder, edit=spoil("head.fuse.conv", lambda out: out * float("nan"))))
+    assert outcome.verdict == "failed"
+
+
+def test_a_changed_weight_fails(folder: Path) -> None:
+    subject = make_subject(folder)
+    name = "head.classifier.bias"
+    object.__setattr__(subject.weights, "different", (name,))
+    outcome = outcome_of("weights", subject)
+    assert outcome.verdict == "failed"
+    assert name in outcome.reason
+
+
+def test_a_source_that_does_not_come_back_fails(folder: Path) -> None:
+    subject = make_subject(folder)
+    subject.weights.source["conv1.weight"] = subject.weights.source["conv1.weight"] + 1
+    outcome = outcome_of("weights", subject)
+    assert outcome.verdict == "failed"
+    assert "conv1.weight" in outcome.reason
+
+
+def test_a_data_set_of_ones_own(folder: Path) -> None:
+    root = folder / "own"
+    make_dataset(root, counts={"train": 2, "val": 1}, size=(96, 192))
+    subject = make_subject(folder, cityscapes=root)
+    for gate in ("validation data", "metric", "training data"):
+        assert outcome_of(gate, subject), gate
+
+
+def test_another_number_of_classes_has_no_cityscapes_metric(folder: Path) -> None:
+    subject = make_subject(folder)
+    object.__setattr__(subject.weights.plan, "num_classes", 21)
+    outcome = outcome_of("metric", subject)
+    assert outcome.verdict == "not certified"
+    assert "21 classes" in outcome.reason
+
+
+def test_several_devices(folder: Path) -> None:
+    outcome = outcome_of("several devices", make_subject(folder, size=(33, 49)))
+    assert outcome, outcome.reason
+    assert len(outcome.checks) == 6
+
+
+def test_unsynchronised_statistics_fail(folder: Path) -> None:
+    checks = devices.run(make_subject(folder, size=(33, 49)), frameworks=["torch"], synchronised=False).checks
+    assert not any(checks)

@@ -134,9 +134,9 @@ def infer(
     for image in images:
         classes = exported.predict(image, timer)
         name = f"{Path(image).stem}.png"
-        visualize.get_pseudo_color_map(classes).save(save_dir / name)
-        if expected is not None:
+        if expected is not None:  # before it is written: the folders may be one
             _compare(classes, _find_expected(expected, name))
+        visualize.get_pseudo_color_map(classes).save(save_dir / name)
     if benchmark:
         print_benchmark(backend, timer, model_name, count=len(images))
 

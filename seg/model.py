@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +29,7 @@ class CCNetPort(CCNet):
         recurrence: Passes of attention. No checkpoint contains it.
         align_corners: Of the resize of logits; the family's own by default.
         batch_norm: `unbiased` keeps the running variance as torch does, `biased` as Paddle does.
+        dropout_prob: Of whole channels before the classifiers; the family's own by default.
         pretrained: A converted `.pdparams`: the whole network, or a backbone.
         in_channels: 3; PaddleSeg's builder passes it.
 
@@ -42,6 +44,7 @@ class CCNetPort(CCNet):
         recurrence: int = 2,
         align_corners: bool | None = None,
         batch_norm: NormChoice = "unbiased",
+        dropout_prob: float | None = None,
         pretrained: str | None = None,
         in_channels: int = 3,
     ) -> None:
@@ -52,7 +55,10 @@ class CCNetPort(CCNet):
                 f"in_channels {in_channels}, family {family}, batch_norm {batch_norm}: "
                 "takes 3 channels, a family with heads, and batch_norm unbiased or biased"
             )
-        super().__init__(chosen.architecture, num_classes=num_classes, recurrence=recurrence, depth=depth)
+        architecture = chosen.architecture
+        if dropout_prob is not None:
+            architecture = replace(architecture, dropout_rate=dropout_prob)
+        super().__init__(architecture, num_classes=num_classes, recurrence=recurrence, depth=depth)
         self.align_corners = chosen.preprocessing.align_corners if align_corners is None else align_corners
         self.batch_norm = batch_norm
         if batch_norm == "biased":

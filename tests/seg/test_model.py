@@ -77,6 +77,10 @@ def test_synchronised_batch_norm_keeps_the_choice(choice: str, unbiased: bool) -
     assert all(type(norm).__name__.startswith("Unbiased") == unbiased for norm in norms)
 
 
+def test_dropout_is_the_familys_or_as_given() -> None:
+    assert [small().head.dropout.p, small(dropout_prob=0.0).auxiliary_head.dropout.p] == [0.1, 0.0]
+
+
 @pytest.mark.parametrize(
     "mistake",
     [{"in_channels": 4}, {"family": "imagenet"}, {"batch_norm": "none"}, {"family": "nobody"}, {"recurrence": -1}],

@@ -51,6 +51,8 @@ benchmark: $(VENV)/.installed-dev ## print every benchmark's ratios
 	$(BIN)/python -m benchmarks.attention
 	$(BIN)/python -m benchmarks.convert
 	$(BIN)/python -m benchmarks.layer_by_layer
+	$(BIN)/python -m benchmarks.metric
+	$(BIN)/python -m benchmarks.sliding
 
 docs: $(VENV)/.installed-dev ## write the tables of docs/ again
 	$(BIN)/python -m parity.mutants docs/mutants.md

@@ -12,6 +12,7 @@ from evaluation.agreement import measure_noise
 from evaluation.distributed import Group, find_group
 from evaluation.errors import DatasetError, EvaluationError
 from evaluation.evaluate import Task, evaluate, load_image
+from evaluation.labels import IGNORED
 from evaluation.layout import Sample, decode, list_samples
 from evaluation.networks import TorchNetwork
 from evaluation.predict import Views
@@ -57,7 +58,8 @@ def run(options: Options) -> tuple[Result, Group]:
         raise DatasetError("--whole and --slide exclude each other")
     group = find_group()
     samples = list_samples(options.root, options.split)[: options.limit]
-    with show_progress() as display:
+    _check_labels(samples[0], options.split)
+    with show_progress(enabled=group.leads) as display:
         display.begin("reading weights")
         weights = read_weights(options.torch, options.paddle, family=options.family, recurrence=options.recurrence)
         protocol = choose_protocol(options, weights)
@@ -77,7 +79,6 @@ def run(options: Options) -> tuple[Result, Group]:
         _evaluate(task, group.share(samples), totals, state, display, options.workers)
         totals = group.sum(totals)
     state.remove()
-    _check_labels(totals, options)
     result = Result(
         totals=totals,
         protocol=protocol.name,
@@ -134,11 +135,12 @@ def _noise(task: Task, sample: Sample) -> float | None:
     return measure_noise(network, load_image(decode(sample), task.protocol), task.protocol, task.views)
 
 
-def _check_labels(totals: Totals, options: Options) -> None:
-    if not any(matrix.any() for matrix in totals.confusion.values()):
+def _check_labels(sample: Sample, split: str) -> None:
+    """The archives have files for the test split, but nothing is labelled in them."""
+    if (decode(sample).label == IGNORED).all():
         raise DatasetError(
-            f"{options.root}: the labels of split {options.split} have no evaluated pixel; those of test are not "
-            "public, evaluate --split val"
+            f"{sample.label}: has no evaluated pixel"
+            + ("; the labels of the test split are not public, evaluate --split val" if split == "test" else "")
         )
 
 

@@ -42,7 +42,7 @@ class Display:
 
 
 @contextmanager
-def show_progress(console: Console | None = None) -> Iterator[Display]:
+def show_progress(console: Console | None = None, *, enabled: bool = True) -> Iterator[Display]:
     """A bar on standard error, if that is a terminal: images, rate, running mIoU and time left."""
     console = console or Console(stderr=True)
     columns = (
@@ -54,5 +54,5 @@ def show_progress(console: Console | None = None) -> Iterator[Display]:
         TimeRemainingColumn(),
         TextColumn("left"),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not (enabled and console.is_terminal)) as bar:
         yield Display(bar)

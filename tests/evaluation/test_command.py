@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from evaluation.command import Options, choose_protocol, run
 from evaluation.errors import DatasetError, EvaluationError
 from evaluation.evaluate import Task
-from evaluation.layout import list_samples
+from evaluation.layout import IMAGES, LABELS, list_samples
 from evaluation.networks import TorchNetwork
 from evaluation.progress import Display, show_progress
 from evaluation.protocols import MMSEG, OFFICIAL, PADDLESEG
@@ -87,13 +88,14 @@ def test_an_interruption_leaves_the_whole_images_behind(tmp_path):
     np.testing.assert_array_equal(totals.confusion["torch"], whole.confusion["torch"])
 
 
-def test_labels_without_an_evaluated_pixel(tmp_path, monkeypatch):
-    """The test split's, for one."""
-    from PIL import Image
-
+@pytest.mark.parametrize(
+    ("split", "message"), [("val", "no evaluated pixel$"), ("test", "not public, evaluate --split val")]
+)
+def test_labels_without_an_evaluated_pixel_are_refused_at_once(tmp_path, split, message):
+    """The archives have such files for the test split. No weights are read: there are none."""
     root = make_small_set(tmp_path / "set", count=1)
     Image.fromarray(np.zeros((64, 128), np.uint8)).save(label_path(root))
-    save_state_dict(tmp_path / "a.pth", make_state_dict("mmseg", depth=18))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with pytest.raises(DatasetError, match="no evaluated pixel"):
-        run(Options(root=root, torch=tmp_path / "a.pth"))
+    for part in (IMAGES, LABELS):
+        (root / part / "val").rename(root / part / split)
+    with pytest.raises(DatasetError, match=message):
+        run(Options(root=root, split=split, torch=tmp_path / "none.pth"))

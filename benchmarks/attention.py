@@ -18,6 +18,8 @@ PASSES = ("forward", "forward + backward")
 RIVALS = {"torch twin": "torch reference", "Paddle twin": "PaddleSeg"}
 ROUNDS = 9
 LIMIT = 1.0
+MEMORY_NOISE = 0.02
+"""Spread of one implementation's peak memory from process to process."""
 AGREEMENT = 1e-5
 
 
@@ -49,7 +51,7 @@ def main() -> None:
             for ours, (time, memory) in measure(size, passes).items():
                 row = (f"{size[0]} × {size[1]}", passes, f"{ours} / {RIVALS[ours]}")
                 table.add_row(*row, str(time), f"{memory:.2f}")
-                if not time.within(LIMIT) or round(memory, 2) > LIMIT:
+                if not time.within(LIMIT) or memory > LIMIT + MEMORY_NOISE:
                     misses.append(", ".join(row))
     Console().print(table)
     if misses:

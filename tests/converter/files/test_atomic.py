@@ -69,9 +69,9 @@ def test_a_refused_rename_takes_those_before_it_back(
     if existing:
         targets[0].write_bytes(b"old")
     targets[1].mkdir()
-    with pytest.raises(InputError, match="nothing was changed"), staged(*targets) as paths:
-        for path in paths:
-            path.write_bytes(b"new")
+    with pytest.raises(InputError, match="nothing was changed"), staged(*targets) as (first, second):
+        first.write_bytes(b"new")
+        second.write_bytes(b"new")
     targets[1].rmdir()
     assert contents(tmp_path) == ({"out.pdparams": b"old"} if existing else {})
 

@@ -69,11 +69,16 @@ def test_a_refused_rename_takes_those_before_it_back(
     if existing:
         targets[0].write_bytes(b"old")
     targets[1].mkdir()
-    with pytest.raises(InputError, match="nothing was changed"), staged(*targets) as (first, second):
-        first.write_bytes(b"new")
-        second.write_bytes(b"new")
+    with pytest.raises(InputError, match="nothing was changed"):
+        write(targets)
     targets[1].rmdir()
     assert contents(tmp_path) == ({"out.pdparams": b"old"} if existing else {})
+
+
+def write(targets: tuple[Path, Path]) -> None:
+    with staged(*targets) as paths:
+        for path in paths:
+            path.write_bytes(b"new")
 
 
 def refuse(*_: object) -> None:

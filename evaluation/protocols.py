@@ -10,6 +10,7 @@ import numpy as np
 
 from evaluation.errors import DatasetError
 from families import Preprocessing, get_family
+from parity.inputs import preprocess
 
 Array = np.ndarray[Any, Any]
 
@@ -90,8 +91,6 @@ def protocol_for(family: str, *, name: str | None = None, file_name: str = "") -
 
 def prepare(pixels: Array, protocol: Protocol) -> Array:
     """RGB pixels (H, W, 3) uint8 -> network input (1, 3, H', W') float64, preprocessed and padded."""
-    from parity.inputs import preprocess
-
     image = preprocess(pixels, protocol.preprocessing)
     if protocol.padded_size is not None:
         missing = [max(full - side, 0) for full, side in zip(protocol.padded_size, image.shape[1:], strict=True)]

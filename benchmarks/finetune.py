@@ -172,7 +172,7 @@ def summarise(curves: dict[str, list[Curve]]) -> Table:
 
 def main(pictures: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        case = Case(folder=Path(folder), steps=200, every=20)
+        case = Case(folder=Path(folder), steps=120, every=20)
         case.write()
         with redirect_stdout(sys.stderr):
             curves = {name: [finetune(case, seed)[0] for seed in SEEDS] for name, finetune in FRAMEWORKS.items()}

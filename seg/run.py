@@ -11,10 +11,12 @@ from typing import Any
 from seg.components import REPAIRED
 
 # isort: split
+import paddle
 from paddleseg import core
 from paddleseg.cvlibs import SegBuilder
 from paddleseg.transforms import Compose
 from paddleseg.utils import get_image_list, logger, utils
+from PIL import Image
 
 from converter.errors import InputError
 from evaluation.confusion import Score
@@ -101,8 +103,8 @@ def validate(
     _announce()
     model = _load(builder, config, model_path)
     dataset = build_val_dataset(builder, config)
-    if record and dataset.num_classes != NUM_CLASSES:
-        raise InputError(f"{config}: has {dataset.num_classes} classes; --json is for the {NUM_CLASSES} of Cityscapes")
+    if record:
+        _check_recordable(dataset.num_classes, config)
     settings = views.update(builder.config.test_config, switch="aug_eval")
     with recorded_confusion(dataset.num_classes) if record else nullcontext() as confusion:
         core.evaluate(model, dataset, **settings, **options)
@@ -146,6 +148,11 @@ def find_images(path: Path) -> tuple[list[str], str | None]:
         images, folder = get_image_list(str(path))
     except (FileNotFoundError, RuntimeError, UnicodeDecodeError):
         raise InputError(f"{path}: not a picture, a list of pictures, or a folder that has some") from None
+    for image in images:
+        try:
+            Image.open(image).close()
+        except OSError as error:
+            raise InputError(f"{image}: not a readable picture ({error})") from None
     return sorted(images), folder
 
 
@@ -154,6 +161,13 @@ def _load(builder: SegBuilder, config: Path, model_path: Path | None) -> Any:
     if model_path is not None:
         load_model(model, model_path)
     return model
+
+
+def _check_recordable(num_classes: int, config: Path) -> None:
+    if num_classes != NUM_CLASSES:
+        raise InputError(f"{config}: has {num_classes} classes; --json is for the {NUM_CLASSES} of Cityscapes")
+    if paddle.distributed.get_world_size() > 1:
+        raise InputError("--json counts one process's pictures; leave it out, or start one process")
 
 
 def _announce() -> None:

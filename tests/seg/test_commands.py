@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -139,8 +140,33 @@ def test_mistakes_in_files_are_one_line(settings: list[str], weights: Path, data
     model = [*settings, "--model_path", weights]
     assert "needs --crop_size W H" in refuse("val", *model, "--is_slide")
     assert "not a picture" in refuse("predict", *model, "--image_path", tmp_path / "none", "--save_dir", tmp_path)
+    (tmp_path / "text.png").write_text("no picture")
+    not_a_picture = ["--image_path", tmp_path / "text.png", "--save_dir", tmp_path]
+    assert "text.png: not a readable picture" in refuse("predict", *model, *not_a_picture)
     assert "cannot make this folder" in refuse("export", *model, "--save_dir", weights / "folder")
     assert "2 pictures to train on" in refuse("train", *settings, "--batch_size", 3, "--save_dir", tmp_path)
+
+
+def test_what_json_cannot_tell_is_refused(own_config: Path, dataset: Path, monkeypatch) -> None:
+    """Another number of classes, and more processes than one: Paddle reads how many from the environment."""
+    lists = {split: own_config.with_name(f"{split}.txt") for split in ("train", "val")}
+    for split, path in lists.items():
+        images = sorted((dataset / "leftImg8bit" / split).rglob("*.png"))
+        path.write_text("".join(f"{image} {image}\n" for image in images))
+    config = yaml.safe_load(own_config.read_text())
+    for split, path in lists.items():
+        config[f"{split}_dataset"] |= {"type": "Dataset", "num_classes": 3, f"{split}_path": str(path)}
+    config["model"]["num_classes"] = 3
+    other = own_config.with_name("three.yml")
+    other.write_text(yaml.safe_dump(config))
+    assert "has 3 classes" in refuse("val", "--config", other, "--json")
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
+    assert "start one process" in refuse("val", "--config", own_config, "--json")
+
+
+def test_without_paddleseg_it_says_what_to_install(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "paddleseg", None)
+    assert "pip install 'ccnet-parity[paddleseg]'" in refuse("val", "--config", CONFIGS / "generated.yml")
 
 
 def test_values_may_follow_one_name(settings: list[str]) -> None:

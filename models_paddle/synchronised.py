@@ -55,8 +55,9 @@ def sum_processes(tensor: Tensor) -> Tensor:
 
 
 def synchronise(network: nn.Layer) -> int:
-    """Make every BatchNorm of the twin inside `network` synchronised, in place. Returns how many there are."""
-    norms = [layer for layer in network.sublayers(include_self=True) if type(layer) is BatchNorm]
+    """Make every BatchNorm inside `network` synchronised, in place. Returns how many there are."""
+    norms = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, nn.BatchNorm2D)]
     for norm in norms:
         norm.__class__ = SynchronisedBatchNorm
+        norm.epsilon = getattr(norm, "epsilon", norm._epsilon)
     return len(norms)

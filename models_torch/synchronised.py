@@ -56,8 +56,8 @@ def sum_processes(tensor: Tensor) -> Tensor:
 
 
 def synchronise(network: nn.Module) -> int:
-    """Make every BatchNorm of the twin inside `network` synchronised, in place. Returns how many there are."""
-    norms = [module for module in network.modules() if type(module) is BatchNorm]
+    """Make every BatchNorm inside `network` synchronised, in place. Returns how many there are."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.__class__ = SynchronisedBatchNorm
     return len(norms)

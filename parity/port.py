@@ -101,7 +101,7 @@ def _copy(ours: Mapping[str, ModuleInfo], theirs: Mapping[str, ModuleInfo], pair
         if actual is not None and actual.shape == expected.shape:
             layer = theirs[pairing.pairs[path]]
             value = expected.T if layer.kind == "linear" and name == "weight" else expected
-            own = _counterparts(ours[path], layer)[name]
+            own = counterparts(ours[path], layer)[name]
             getattr(layer.module, layer.names[own]).set_value(np.ascontiguousarray(value))
 
 
@@ -114,7 +114,7 @@ def _tensors(
         layer = theirs[target]
         if layer.kind != ours[path].kind:
             continue
-        names = _counterparts(ours[path], layer)
+        names = counterparts(ours[path], layer)
         for name, expected in ours[path].tensors.items():
             actual = layer.tensors[names[name]] if name in names else None
             if actual is not None and layer.kind == "linear" and name == "weight":
@@ -123,7 +123,7 @@ def _tensors(
     return found
 
 
-def _counterparts(ours: ModuleInfo, theirs: ModuleInfo) -> dict[str, str]:
+def counterparts(ours: ModuleInfo, theirs: ModuleInfo) -> dict[str, str]:
     """torch's tensor name -> Paddle's: the same name, else the next unclaimed one of the same shape."""
     names = {name: name for name in ours.tensors if name in theirs.tensors}
     for name, tensor in ours.tensors.items():

@@ -1,6 +1,6 @@
 """One process of the gate "several devices": `python -m parity.certify.devices_worker FRAMEWORK RANK COUNT IN OUT`.
 
-IN is an .npz of a batch and canonical weights, OUT gets this process's logits, and the summed gradients and
+IN is an .npz of a batch and weights. OUT gets this process's logits, the gradients summed over the processes, and the
 running statistics.
 """
 
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +18,37 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """This process's part of the batch, and its share of the labelled pixels."""
+
+    settings: dict[str, Any]
+    images: Array
+    labels: Array
+    share: float
+    rank: int
+    count: int
+
+
 def main(framework: str, rank: int, count: int, source: Path, target: Path) -> None:
-    """One forward and backward pass of this process's share of the batch."""
+    """One forward and backward pass of this process's part."""
     with np.load(source) as archive:
-        tensors = {name: archive[name] for name in archive.files}
-    settings = json.loads(str(tensors.pop("settings")))
-    images, labels = tensors.pop("images"), tensors.pop("labels")
-    run = _torch if framework == "torch" else _paddle
+        content = {name: archive[name] for name in archive.files}
+    images, labels = content["images"], content["labels"]
     rows = slice(rank * len(images) // count, (rank + 1) * len(images) // count)
-    share = float((labels[rows] != 255).sum() / (labels != 255).sum())
-    np.savez(target, **run(settings, tensors, images[rows], labels[rows], share, rank, count))
+    part = Part(
+        settings=json.loads(str(content["settings"])),
+        images=images[rows],
+        labels=labels[rows],
+        share=float((labels[rows] != 255).sum() / (labels != 255).sum()),
+        rank=rank,
+        count=count,
+    )
+    run = _torch if framework == "torch" else _paddle
+    np.savez(target, **run(part, content))
 
 
-def _torch(
-    settings: dict[str, Any],
-    tensors: dict[str, Array],
-    images: Array,
-    labels: Array,
-    share: float,
-    rank: int,
-    count: int,
-) -> dict[str, Array]:
+def _torch(part: Part, content: Mapping[str, Array]) -> dict[str, Array]:
     import torch
     from torch import distributed
 
@@ -44,58 +56,71 @@ def _torch(
     from models_torch.losses import CrossEntropy
     from models_torch.synchronised import synchronise
 
-    if count > 1:
-        distributed.init_process_group("gloo", init_method=settings["meeting"], rank=rank, world_size=count)
-    model: Any = build_uninitialised(**settings["network"])
-    load_weights(model, tensors)
+    if part.count > 1:
+        distributed.init_process_group(
+            "gloo", init_method=part.settings["meeting"], rank=part.rank, world_size=part.count
+        )
+    model = build_uninitialised(**part.settings["network"])
+    load_weights(model, _section(content, "tensors"))
     model.double().train()
-    for head in (model.head, model.auxiliary_head):
-        head.dropout.p = 0.0
-    if count > 1 and settings["synchronised"]:
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+    if part.count > 1 and part.settings["synchronised"]:
         synchronise(model)
-    outputs = model(torch.from_numpy(images))
-    (share * CrossEntropy(align_corners=settings["align_corners"])(outputs, torch.from_numpy(labels))).backward()
+    outputs = model(torch.from_numpy(part.images))
+    criterion = CrossEntropy(align_corners=part.settings["align_corners"])
+    (part.share * criterion(outputs, torch.from_numpy(part.labels))).backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    if count > 1:
+    if part.count > 1:
         for gradient in gradients.values():
             distributed.all_reduce(gradient)
-    statistics = {name: b for name, b in model.named_buffers() if "running" in name}
-    return _found(outputs, gradients, statistics)
+    return _found(outputs, gradients, {name: b for name, b in model.named_buffers() if "running" in name})
 
 
-def _paddle(
-    settings: dict[str, Any],
-    tensors: dict[str, Array],
-    images: Array,
-    labels: Array,
-    share: float,
-    rank: int,
-    count: int,
-) -> dict[str, Array]:
-    from converter.bridge import from_paddle, to_paddle
-    from models_paddle import build_uninitialised, load_weights, paddle
+def _paddle(part: Part, content: Mapping[str, Array]) -> dict[str, Array]:
+    from models_paddle import paddle
     from models_paddle.losses import CrossEntropy
     from models_paddle.synchronised import synchronise
 
     paddle.set_device("cpu")
-    if count > 1:
+    if part.count > 1:
         paddle.distributed.init_parallel_env()
-    model = build_uninitialised(**settings["network"])
-    load_weights(model, {to_paddle(name): array for name, array in tensors.items()})
+    model = _paddle_network(part.settings, content)
     model.to(dtype="float64")
     model.train()
-    for head in (model.head, model.auxiliary_head):
-        head.dropout.p = 0.0
-    if count > 1 and settings["synchronised"]:
+    for layer in model.sublayers():
+        if isinstance(layer, paddle.nn.Dropout | paddle.nn.Dropout2D):
+            layer.p = 0.0
+    if part.count > 1 and part.settings["synchronised"]:
         synchronise(model)
-    outputs = model(paddle.to_tensor(images))
-    (share * CrossEntropy(align_corners=settings["align_corners"])(outputs, paddle.to_tensor(labels))).backward()
-    state = {from_paddle(name): tensor for name, tensor in model.state_dict().items()}
+    outputs = model(paddle.to_tensor(part.images))
+    criterion = CrossEntropy(align_corners=part.settings["align_corners"])
+    (part.share * criterion(outputs, paddle.to_tensor(part.labels))).backward()
+    state = model.state_dict()
     gradients = {n: t.grad for n, t in state.items() if not t.stop_gradient and t.grad is not None}
-    if count > 1:
+    if part.count > 1:
         for gradient in gradients.values():
             paddle.distributed.all_reduce(gradient)
-    return _found(outputs, gradients, {name: tensor for name, tensor in state.items() if "running" in name})
+    return _found(outputs, gradients, {n: t for n, t in state.items() if n.endswith(("_mean", "_variance"))})
+
+
+def _paddle_network(settings: dict[str, Any], content: Mapping[str, Array]) -> Any:
+    from converter.bridge import to_paddle
+    from models_paddle import build_uninitialised, load_weights
+    from parity.port import load_port
+
+    if settings["port"] is not None:
+        network = load_port(settings["port"])
+        load_weights(network, _section(content, "port"))
+        return network
+    network = build_uninitialised(**settings["network"])
+    load_weights(network, {to_paddle(name): array for name, array in _section(content, "tensors").items()})
+    return network
+
+
+def _section(content: Mapping[str, Array], name: str) -> dict[str, Array]:
+    return {key.partition("/")[2]: array for key, array in content.items() if key.startswith(f"{name}/")}
 
 
 def _found(outputs: Any, gradients: dict[str, Any], statistics: dict[str, Any]) -> dict[str, Array]:

@@ -107,7 +107,8 @@ def _outcome(name: str, wanted: bool, subject: Subject, memory: _Memory, options
         outcome = not_certified(name, "not asked for (--gates, --skip)")
     else:
         options.progress(f"gate {name}")
-        outcome = memory.recall(name) or _run(name, subject)
+        known = memory.recall(name)
+        outcome = _run(name, subject) if known is None else known
         memory.keep(outcome)
     options.on_outcome(outcome)
     return outcome
@@ -228,4 +229,6 @@ def _read_outcome(entry: dict[str, Any]) -> Outcome:
         Check(**{key: number(value) if key == "measured" else value for key, value in check.items() if key != "passed"})
         for check in entry["checks"]
     )
-    return Outcome(**{**entry, "checks": checks, "remarks": tuple(entry["remarks"])})
+    return Outcome(
+        **{**entry, "measured": number(entry["measured"]), "checks": checks, "remarks": tuple(entry["remarks"])}
+    )

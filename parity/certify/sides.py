@@ -151,6 +151,10 @@ class TorchSide(Side):
 
     framework = "torch"
 
+    def train(self) -> None:
+        torch.manual_seed(0)  # of a dropout that has no counterpart, and so no shared mask
+        super().train()
+
     def _packages(self) -> tuple[Any, Any, Callable[..., Any]]:
         import models_torch.data
         import models_torch.losses

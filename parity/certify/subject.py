@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from evaluation.generate import make_dataset
 from evaluation.layout import Sample, decode, list_samples
 from families import Preprocessing
 from parity.certify.sides import PaddleSide, TorchSide
-from parity.modules import paddle_modules, torch_modules
+from parity.modules import ModuleInfo, paddle_modules, torch_modules
 from parity.networks import build_paddle, build_torch
 from parity.pairing import Pairing
-from parity.port import load_port, load_port_weights, match_port
+from parity.port import counterparts, load_port, load_port_weights, match_port
 from parity.weights import WeightPair
 
 Array = np.ndarray[Any, Any]
@@ -65,26 +65,41 @@ class Subject:
         modules = {path: info for path, info in torch_modules(model).items() if path in self.pairing.pairs}
         return TorchSide(model, modules, dtype, self.preprocessing)
 
-    def paddle(self, dtype: str = "float64") -> PaddleSide:
-        """The port, freshly built and loaded, and edited."""
-        model = self.make_port()
+    def paddle(self, dtype: str = "float64", *, loaded: bool = True) -> PaddleSide:
+        """The port, freshly built, loaded unless told otherwise, and edited."""
+        model = self.make_port(loaded=loaded)
         model.to(dtype=dtype)
         theirs = paddle_modules(model)
-        modules = {path: theirs[target] for path, target in self.pairing.pairs.items()}
+        modules = {path: self._renamed(path, theirs[target]) for path, target in self.pairing.pairs.items()}
         side = PaddleSide(model, modules, dtype, self.preprocessing)
         self.edit(side)
         return side
 
-    def make_port(self) -> Any:
+    def _renamed(self, path: str, info: ModuleInfo) -> ModuleInfo:
+        """With the names that torch has for the tensors."""
+        names = counterparts(self._ours[path], info)
+        tensors = {name: info.tensors[own] for name, own in names.items()}
+        return replace(info, tensors=tensors, names={name: info.names[own] for name, own in names.items()})
+
+    @cached_property
+    def _ours(self) -> dict[str, ModuleInfo]:
+        return torch_modules(build_torch(self.weights, recurrence=self.recurrence, device="cpu"))
+
+    def make_port(self, *, loaded: bool = True) -> Any:
         """The Paddle network in float32, before any edit."""
         if self.port is None:
             return build_paddle(self.weights, recurrence=self.recurrence)
         layer = load_port(self.port)
-        if self.port_weights is not None:
+        if self.port_weights is not None and loaded:
             load_port_weights(layer, self.port_weights)
-        else:
-            match_port(build_torch(self.weights, recurrence=self.recurrence, device="cpu"), layer, self.mapping)
+        elif loaded:
+            match_port(self._ours[""].module, layer, self.mapping)
         return layer
+
+    @property
+    def comes_loaded(self) -> bool:
+        """Whether the port's function returns it with its weights, so that nobody sees how it would begin."""
+        return self.port is not None and self.port_weights is None and not self.port_summary["copied"]
 
     @cached_property
     def port_summary(self) -> dict[str, Any]:
@@ -98,8 +113,8 @@ class Subject:
 
     @cached_property
     def _matched(self) -> tuple[Pairing, dict[str, Any]]:
-        network = build_torch(self.weights, recurrence=self.recurrence, device="cpu")
-        return match_port(network, self.make_port(), self.mapping)
+        layer = self.make_port(loaded=self.port_weights is not None)
+        return match_port(self._ours[""].module, layer, self.mapping)
 
     @cached_property
     def dataset(self) -> Path:

@@ -28,6 +28,7 @@ from parity.certify.limits import (
 from parity.certify.measure import Found, greatest, layer_scales, relative, worst
 from parity.certify.sides import STATISTICS, Side
 from parity.certify.subject import Subject
+from parity.modules import torch_modules
 
 Array = np.ndarray[Any, Any]
 
@@ -135,10 +136,14 @@ def _distance(
 
 def _dropout(subject: Subject) -> Check:
     """Each framework's own dropout, on ones: whole channels or elements, and by how much the kept are scaled."""
-    odd = []
     ours, theirs = subject.torch(), subject.paddle()
     for side in (ours, theirs):
         side.train()
+    odd = [
+        f"{path}: the port has none"
+        for path, info in torch_modules(ours.model).items()
+        if "dropout" in type(info.module).__name__.lower() and path not in ours.modules
+    ]
     for path in ours.share_dropout(subject.seed):
         del ours.modules[path].module.forward  # its own again
         left, right = (_dropout_kind(side, path) for side in (ours, theirs))

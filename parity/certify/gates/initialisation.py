@@ -20,9 +20,11 @@ SHAPE_SAMPLE = 20_000
 
 def run(subject: Subject) -> Evidence:
     """Constants are equal; of the others, mean, deviation and shape are the same within chance."""
-    if subject.port is not None:
-        raise NotCertifiedError("a port's weights are loaded: how it would begin is not part of what was given")
+    if subject.comes_loaded:
+        raise NotCertifiedError("the port comes with its weights: how it would begin is not seen; see --port-weights")
     ours, theirs = _fresh(subject)
+    if ours.keys() != theirs.keys():
+        raise NotCertifiedError(f"no counterpart of {sorted(ours.keys() ^ theirs.keys())[0]}")
     constant = [name for name, array in ours.items() if array.size > 1 and array.min() == array.max()]
     constant += [name for name, array in ours.items() if array.size == 1]
     odd = [name for name in constant if theirs[name].tobytes() != ours[name].tobytes()]
@@ -51,10 +53,11 @@ def _fresh(subject: Subject) -> tuple[dict[str, Array], dict[str, Array]]:
 
     torch.manual_seed(subject.seed + 1)
     paddle.seed(subject.seed + 2)
-    found = []
-    for side in (subject.torch("float32"), subject.paddle("float32")):
-        side.initialise(subject.family)
-        found.append({name: side.array(tensor) for name, tensor in side.parameters.items()})
+    ours, theirs = subject.torch("float32"), subject.paddle("float32", loaded=False)
+    ours.initialise(subject.family)
+    if subject.port is None:  # a port begins as its own function makes it
+        theirs.initialise(subject.family)
+    found = [{name: side.array(tensor) for name, tensor in side.parameters.items()} for side in (ours, theirs)]
     return found[0], found[1]
 
 

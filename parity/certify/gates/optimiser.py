@@ -20,7 +20,7 @@ from training.recipe import Recipe, recipe_of
 
 Array = np.ndarray[Any, Any]
 
-STEPS = 4
+STEPS = 3
 
 
 def optimiser(subject: Subject) -> Evidence:

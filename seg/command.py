@@ -31,6 +31,7 @@ from seg.options import (
     "  ccnet-seg val --config configs/generated.yml --model_path out.pdparams --aug_eval --flip_horizontal\n"
     "  ccnet-seg predict --config configs/generated.yml --model_path out.pdparams --image_path street.png\n"
     "  ccnet-seg export --config configs/generated.yml --model_path out.pdparams --save_dir exported\n"
+    "  ccnet-seg infer --config exported/deploy.yaml --image_path street.png --enable_mkldnn True\n"
     "  ccnet-seg tipc lite_train_lite_infer\n"
     "\n\nExit code: 0 success, 1 a step failed, 2 bad input."
 )
@@ -159,7 +160,7 @@ def infer(
 @click.option("--config", type=PathType, default="configs/generated.yml", show_default=True, metavar="YML")
 @click.option("--save_dir", type=PathType, default="./test_tipc/output", show_default=True, metavar="DIR")
 @click.option("--data", type=PathType, default="./test_tipc/data", show_default=True, help="Generated if missing.")
-@device_option
+@click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True, help="To train on.")
 @reports_errors
 def tipc(mode: str, config: Path, save_dir: Path, data: Path, device: str) -> None:
     """Run train, eval, predict, export and inference with and without oneDNN, each in a process of its own."""

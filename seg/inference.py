@@ -168,7 +168,7 @@ def print_benchmark(backend: Backend, timer: Timer, model_name: str, *, count: i
         "Conf info": {
             "runtime_device": backend.device,
             "ir_optim": True,
-            "enable_memory_optim": True,
+            "enable_memory_optim": False,  # it ends Paddle 3.3.1 on some programs
             "enable_tensorrt": False,
             "enable_mkldnn": backend.enable_mkldnn,
             "cpu_math_library_num_threads": backend.cpu_threads,

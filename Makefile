@@ -51,6 +51,7 @@ benchmark: $(VENV)/.installed-dev ## print every benchmark's ratios
 	$(BIN)/python -m benchmarks.attention
 	$(BIN)/python -m benchmarks.convert
 	$(BIN)/python -m benchmarks.layer_by_layer
+	$(BIN)/python -m benchmarks.rounding
 	$(BIN)/python -m benchmarks.metric
 	$(BIN)/python -m benchmarks.sliding
 

@@ -103,15 +103,22 @@ class Exported:
             data = self.transforms({"img": image})
             pixels = np.ascontiguousarray(data["img"][None])
         with timer.stage("inference"):
-            self.input.reshape(pixels.shape)
-            self.input.copy_from_cpu(pixels)
-            self.predictor.run()
-            output = self.output.copy_to_cpu()
+            output = self._run(pixels, image)
         with timer.stage("postprocess"):
             scores = output[:, None] if output.ndim == 3 else output
             restored = reverse_transform(paddle.to_tensor(scores), data["trans_info"], mode="nearest").numpy()
             classes = restored[0, 0] if output.ndim == 3 else restored[0].argmax(0)
         return np.asarray(classes, np.uint8)
+
+    def _run(self, pixels: Array, image: str) -> Array:
+        self.input.reshape(pixels.shape)
+        self.input.copy_from_cpu(pixels)
+        try:
+            self.predictor.run()
+        except (RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise ConverterError(f"{image}: Paddle Inference cannot run the model: {reason}") from None
+        return np.asarray(self.output.copy_to_cpu())
 
 
 def infer(

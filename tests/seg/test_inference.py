@@ -77,6 +77,17 @@ def test_another_prediction_is_a_failure(exported: Path, predicted: Path, datase
     assert "has 0 files called" in refuse("infer", "--config", exported / "deploy.yaml", *images, *missing)
 
 
+def test_a_picture_of_another_size_than_the_exported_one_is_one_line(
+    settings: list[str], weights: Path, dataset: Path, tmp_path: Path
+) -> None:
+    size = ["--input_shape", 1, 3, 33, 49]
+    succeed("export", *settings, "--model_path", weights, "--save_dir", tmp_path, *size)
+    images = ["--image_path", dataset / "leftImg8bit" / "val", "--save_dir", tmp_path / "out"]
+    result = run("infer", "--config", tmp_path / "deploy.yaml", *images)
+    assert result.exit_code == 1
+    assert "Paddle Inference cannot run the model" in result.stderr
+
+
 @pytest.mark.parametrize(("output_op", "shape"), [("softmax", (1, 19, 33, 49)), ("none", (1, 19, 33, 49))])
 def test_other_outputs_and_a_fixed_size(
     output_op: str, shape: tuple[int, ...], settings: list[str], weights: Path, tmp_path: Path

@@ -25,6 +25,8 @@ float32, two inputs of odd and even sizes, neither square, batch 2, R = 2, stand
 A mutant is caught if the comparison fails, and pinned if exactly the guilty modules are accused, and of
 them exactly the guilty calls (`#1` is the second). `network` is the code of the network itself. Beside each
 stands which other criteria would have passed its outputs, all of them; they are named at the end.
+Mistakes in training leave those outputs as they are: the gates of the [certificate](certificate.md) run, in
+their order, until one fails, which is the one accused.
 """
 
 
@@ -84,6 +86,7 @@ def render_markdown(outcomes: Sequence[Outcome], *, depth: int) -> str:
 
 
 def _criteria(mutants: Sequence[Outcome], equivalents: Sequence[Outcome]) -> list[str]:
+    mutants = [outcome for outcome in mutants if not outcome.mutant.gate]
     return _markdown_table(
         ("criterion", "rule", "mutants passed", "equivalents failed"),
         [

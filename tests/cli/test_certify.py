@@ -1,0 +1,55 @@
+"""`ccnet-parity certify` and `verify`, as commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from parity.standin import make_state_dict, save_state_dict
+from tests.cli.run import assert_one_line_error, run
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A small checkpoint and its conversion."""
+    folder = tmp_path_factory.mktemp("certify")
+    source, target = folder / "official.pth", folder / "out.pdparams"
+    save_state_dict(source, make_state_dict(depth=18))
+    assert run("ccnet-convert", source, target, "--recurrence", 1).returncode == 0
+    return source, target
+
+
+def test_certify_and_verify(files: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = files
+    report = tmp_path / "report"
+    result = run("ccnet-parity", "certify", source, target, "--gates", "weights,loss", "--report", report, "--json")
+    assert result.returncode == 1, result.stderr  # incomplete
+    content = json.loads(result.stdout)
+    assert content == json.loads((report / "certificate.json").read_text())
+    assert content["verdict"] == "incomplete"
+    assert content["recurrence"] == 1  # from the manifest
+    assert {gate["name"] for gate in content["gates"] if gate["verdict"] == "passed"} == {"weights", "loss"}
+    checked = run("ccnet-parity", "verify", report / "certificate.json", "--weights", target, "--json")
+    assert checked.returncode == 1
+    found = json.loads(checked.stdout)
+    assert (found["role"], found["verdict"], found["verified"]) == ("target", "incomplete", False)
+    other = tmp_path / "other.pdparams"
+    other.write_bytes(target.read_bytes() + b".")
+    assert "does not speak of" in run("ccnet-parity", "verify", report / "certificate.json", "--weights", other).stdout
+
+
+def test_a_table_for_people(files: tuple[Path, Path], tmp_path: Path) -> None:
+    result = run("ccnet-parity", "certify", *files, "--gates", "weights", "--report", tmp_path)
+    assert result.returncode == 1
+    assert "INCOMPLETE: 1 of 14 gates passed" in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+def test_mistakes(files: tuple[Path, Path], tmp_path: Path) -> None:
+    result = run("ccnet-parity", "certify", *files, "--gates", "loos", "--report", tmp_path)
+    assert_one_line_error(result, 2, "no gate is called loos", "learning rate")
+    assert run("ccnet-parity", "certify", files[0]).returncode == 2
+    missing = run("ccnet-parity", "verify", tmp_path / "none.json", "--weights", files[1])
+    assert_one_line_error(missing, 2, "none.json", "not a readable certificate")

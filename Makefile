@@ -55,9 +55,10 @@ benchmark: $(VENV)/.installed-dev ## print every benchmark's ratios
 	$(BIN)/python -m benchmarks.metric
 	$(BIN)/python -m benchmarks.sliding
 
-docs: $(VENV)/.installed-dev ## write the tables of docs/ again
+docs: $(VENV)/.installed-dev ## write the tables and curves of docs/ again
 	$(BIN)/python -m parity.mutants docs/mutants.md
 	$(BIN)/python -m parity.audit docs/paddleseg-audit.md
+	$(BIN)/python -m benchmarks.finetune docs/images/finetune.svg
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) $(PADDLE26) build

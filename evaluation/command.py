@@ -79,13 +79,11 @@ def run(options: Options) -> tuple[Result, Group]:
         _evaluate(task, group.share(samples), totals, state, display, options.workers)
         totals = group.sum(totals)
     state.remove()
-    result = Result(
-        totals=totals,
-        protocol=protocol.name,
-        published=weights.published(multi_scale=not task.views.plain),
-        settings=settings,
-        notes=_notes(options, weights, protocol, totals.images),
-    )
+    published = weights.published(multi_scale=not task.views.plain)
+    notes = _notes(options, weights, protocol)
+    if published and (options.split, totals.images) != ("val", CITYSCAPES_VAL):
+        notes.append(f"published figures are of the {CITYSCAPES_VAL} images of Cityscapes val")
+    result = Result(totals=totals, protocol=protocol.name, published=published, settings=settings, notes=tuple(notes))
     if options.report is not None and group.leads:
         from evaluation.html.render import write_report
 
@@ -172,13 +170,11 @@ def _identity(options: Options, protocol: Protocol, samples: list[Sample], group
     }
 
 
-def _notes(options: Options, weights: Weights, protocol: Protocol, images: int) -> tuple[str, ...]:
+def _notes(options: Options, weights: Weights, protocol: Protocol) -> list[str]:
     notes = []
     if weights.pair.recurrence is None and options.recurrence is None:
         notes.append(f"no file says how often attention is passed; {weights.recurrence} was taken, see --recurrence")
     own = FAMILY_PROTOCOLS[weights.family]
     if protocol.name != own.name:
         notes.append(f"protocol {protocol.name} is not {weights.family}'s own, {own.name}")
-    if (options.split, images) != ("val", CITYSCAPES_VAL):
-        notes.append(f"published figures are of the {CITYSCAPES_VAL} images of Cityscapes val")
-    return tuple(notes)
+    return notes

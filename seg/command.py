@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from cli import json_option, reports_errors
+from commands.common import json_option, reports_errors
 from converter.errors import InputError
 from seg.options import (
     PathType,

@@ -247,27 +247,3 @@ class PaddleSide(Side):
         valid, classes = target != 255, len(logits)
         pairs = target[valid] * classes + scores.argmax(0)[valid]
         return np.asarray(paddle.bincount(pairs, minlength=classes**2).reshape([classes, classes]).numpy())
-
-
-def load_state(side: Side, state: Mapping[str, Array]) -> None:
-    """Give `side` the parameters and statistics of `state`, by torch's names."""
-    for name, tensor in side.tensors.items():
-        if side.framework == "torch":
-            with torch.no_grad():
-                tensor.copy_(torch.from_numpy(state[name]))
-        else:
-            tensor.set_value(state[name])
-
-
-def velocities(side: Side, trainer: Any, given: Mapping[str, Array] | None = None) -> dict[str, Array]:
-    """The optimiser's velocities (name -> array) of the parameters that had a gradient, once set to `given`."""
-    parameters = side.parameters
-    if side.framework == "torch":
-        states = {name: trainer.optimiser.state.get(tensor, {}) for name, tensor in parameters.items()}
-        return {name: side.array(state["momentum_buffer"]) for name, state in states.items() if state}
-    keys = {name: f"{tensor.name}_velocity_0" for name, tensor in parameters.items()}
-    if given is not None:
-        named = {keys[name]: side.tensor(array) for name, array in given.items()}
-        trainer.optimiser.set_state_dict({**trainer.optimiser.state_dict(), **named})
-    state = trainer.optimiser.state_dict()
-    return {name: side.array(state[key]) for name, key in keys.items() if key in state}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parity.mutants import attention, convolution, normalisation, pipeline, structure, training, weights
+from parity.mutants import attention, convolution, normalisation, pipeline, structure, training, training_steps, weights
 from parity.mutants.equivalents import EQUIVALENTS
 from parity.mutants.mutant import Mutant
 
@@ -13,7 +13,7 @@ MUTANTS: dict[str, list[Mutant]] = {
     "weights": weights.MUTANTS,
     "structure": structure.MUTANTS,
     "pipeline": pipeline.MUTANTS,
-    "training": training.MUTANTS,
+    "training": [*training.MUTANTS, *training_steps.MUTANTS],
 }
 
 CATALOGUE: dict[str, list[Mutant]] = {**MUTANTS, "equivalents": EQUIVALENTS}

@@ -1,4 +1,4 @@
-"""Mistakes in what trains the port, which evaluation does not show. Each edits the Paddle side of a certificate."""
+"""Mistakes in train mode and in the criteria, which evaluation does not show: edits of a certificate's Paddle side."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 
 from models_paddle import paddle
-from models_paddle.initialise import initialise
 from parity.certify.sides import PaddleSide
 from parity.mutants.mutant import Array, Mutant, training_mutant
-from training.augmentation import Augmentation
 from training.ohem import Mining
-from training.recipe import Recipe
 
 MUTANTS: list[Mutant] = []
 
@@ -153,119 +150,6 @@ def ohem_keeps_too_many(side: PaddleSide) -> None:
     _edit_mining(side, lambda mining: replace(mining, min_kept=mining.min_kept * mining.factor**2))
 
 
-@training_mutant(MUTANTS, "optimiser")
-def optimiser_momentum_inverted(side: PaddleSide) -> None:
-    """The optimiser is given the complement of its momentum."""
-    _edit_recipe(side, lambda recipe: replace(recipe, momentum=1 - recipe.momentum))
-
-
-@training_mutant(MUTANTS, "optimiser")
-def gradients_accumulated(side: PaddleSide) -> None:
-    """Gradients are not forgotten between steps."""
-    _edit_trainer(side, lambda trainer: setattr(trainer.optimiser, "clear_grad", lambda: None))
-
-
-@training_mutant(MUTANTS, "optimiser")
-def nesterov(side: PaddleSide) -> None:
-    """The optimiser looks ahead, as Nesterov's does."""
-    _edit_trainer(side, lambda trainer: setattr(trainer.optimiser, "_use_nesterov", True))
-
-
-@training_mutant(MUTANTS, "learning rate")
-def poly_power(side: PaddleSide) -> None:
-    """The rate falls linearly."""
-    _edit_recipe(side, lambda recipe: replace(recipe, power=1.0))
-
-
-@training_mutant(MUTANTS, "learning rate")
-def schedule_one_step_early(side: PaddleSide) -> None:
-    """The schedule is stepped before the first update."""
-    _edit_trainer(side, lambda trainer: trainer.schedule.step())
-
-
-@training_mutant(MUTANTS, "learning rate")
-def schedule_never_stepped(side: PaddleSide) -> None:
-    """The rate stays what it was."""
-    _edit_trainer(side, lambda trainer: setattr(trainer.schedule, "step", lambda: None))
-
-
-@training_mutant(MUTANTS, "regularisation")
-def decayed_twice(side: PaddleSide) -> None:
-    """Weight decay is in the optimiser and in the loss: twice as much."""
-    _edit_recipe(side, lambda recipe: replace(recipe, weight_decay=2 * recipe.weight_decay))
-
-
-@training_mutant(MUTANTS, "regularisation")
-def decayed_not_at_all(side: PaddleSide) -> None:
-    """Weight decay was forgotten."""
-    _edit_recipe(side, lambda recipe: replace(recipe, weight_decay=0.0))
-
-
-@training_mutant(MUTANTS, "regularisation")
-def norms_and_biases_not_decayed(side: PaddleSide) -> None:
-    """Biases and BatchNorm's parameters are spared, as is the custom elsewhere."""
-    for name, parameter in side.parameters.items():
-        if name.endswith("bias") or ".norm." in name:
-            parameter.regularizer = paddle.regularizer.L2Decay(0.0)
-
-
-@training_mutant(MUTANTS, "validation data")
-def pixels_as_rgb(side: PaddleSide) -> None:
-    """Pixels keep the order of the file, the mean its own."""
-    preprocess = side.preprocess
-    side.preprocess = lambda pixels: preprocess(pixels[..., ::-1])  # type: ignore[method-assign]
-
-
-@training_mutant(MUTANTS, "metric")
-def void_counted_in_the_metric(side: PaddleSide) -> None:
-    """Ignored pixels count as pixels of class 0."""
-    confusion = side.confusion
-
-    def counted(logits: Array, labels: Array) -> Array:
-        return confusion(logits, np.where(labels == 255, 0, labels))
-
-    side.confusion = counted  # type: ignore[method-assign]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _MirrorsPixelsOnly(Augmentation):
-    def __call__(self, pixels: Array, labels: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-        image, target = super().__call__(pixels, labels, rng)
-        return np.ascontiguousarray(image[:, :, ::-1]), target
-
-
-@dataclass(frozen=True, kw_only=True)
-class _PadsWithClassZero(Augmentation):
-    def __call__(self, pixels: Array, labels: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-        image, target = super().__call__(pixels, labels, rng)
-        return image, np.where((target == 255) & ~image.any(0), 0, target)
-
-
-@training_mutant(MUTANTS, "training data")
-def labels_not_mirrored(side: PaddleSide) -> None:
-    """Pixels are mirrored without their labels."""
-    _edit_augmentation(side, lambda own: _MirrorsPixelsOnly(**vars(own)))
-
-
-@training_mutant(MUTANTS, "training data")
-def padding_learnt(side: PaddleSide) -> None:
-    """Padded pixels are labelled as class 0, not ignored."""
-    _edit_augmentation(side, lambda own: _PadsWithClassZero(**vars(own)))
-
-
-@training_mutant(MUTANTS, "training data")
-def other_scales(side: PaddleSide) -> None:
-    """Pictures are scaled from 0.5 to 2, as PaddleSeg does."""
-    scales = tuple(0.5 + step / 4 for step in range(7))
-    _edit_augmentation(side, lambda own: replace(own, scales=scales))
-
-
-@training_mutant(MUTANTS, "initialisation")
-def paddles_initial_values(side: PaddleSide) -> None:
-    """Convolutions begin as Paddle's do, not as the family's."""
-    side.initialise = lambda family: initialise(side.model, "paddleseg")  # type: ignore[method-assign]
-
-
 def _norms(side: PaddleSide) -> list[Any]:
     return [info.module for info in side.modules.values() if info.kind == "norm"]
 
@@ -316,24 +200,3 @@ def _void_as_zero(criterion: Any) -> None:
 def _edit_mining(side: PaddleSide, edit: Callable[[Mining], Mining]) -> None:
     make = side.criterion
     side.criterion = lambda mining=None: make(None if mining is None else edit(mining))  # type: ignore[method-assign]
-
-
-def _edit_recipe(side: PaddleSide, edit: Callable[[Recipe], Recipe]) -> None:
-    make = side.make_trainer
-    side.make_trainer = lambda criterion, recipe: make(criterion, edit(recipe))  # type: ignore[method-assign]
-
-
-def _edit_trainer(side: PaddleSide, edit: Callable[[Any], Any]) -> None:
-    make = side.make_trainer
-
-    def edited(criterion: Any, recipe: Recipe) -> Any:
-        trainer = make(criterion, recipe)
-        edit(trainer)
-        return trainer
-
-    side.make_trainer = edited  # type: ignore[method-assign]
-
-
-def _edit_augmentation(side: PaddleSide, edit: Callable[[Augmentation], Augmentation]) -> None:
-    make = side.augmentation
-    side.augmentation = lambda crop: edit(make(crop))  # type: ignore[method-assign]

@@ -22,7 +22,8 @@ from parity.certify.limits import (
     TRAJECTORY_REASON,
 )
 from parity.certify.measure import Found, greatest, noise_ratio, relative, worst
-from parity.certify.sides import STATISTICS, Side, load_state, velocities
+from parity.certify.sides import STATISTICS, Side
+from parity.certify.state import load_state, velocities
 from parity.certify.subject import Subject, decoded
 from parity.tolerances import FLOAT32_NOISE_RATIO
 from training.dataset import TrainingSet

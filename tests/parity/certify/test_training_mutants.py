@@ -7,9 +7,11 @@ from functools import cache
 import pytest
 
 from parity.certify.catalogue import GATES
+from parity.mutants.catalogue import MUTANTS as CATALOGUE
 from parity.mutants.mutant import Mutant
 from parity.mutants.run import Bench
-from parity.mutants.training import MUTANTS
+
+MUTANTS = CATALOGUE["training"]
 
 
 @cache

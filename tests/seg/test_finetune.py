@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.curves import draw_curves
+from benchmarks.curves import draw_curves, make_ticks
 from benchmarks.finetune import Case, draw_batches, finetune_in_paddleseg, finetune_in_torch
 from seg.build import make_builder
 
@@ -48,3 +48,11 @@ def test_curves_are_drawn_to_scale() -> None:
     ends = [line.split('"')[1].split()[-1] for line in picture.splitlines() if line.startswith("<polyline")]
     assert ends[0].split(",")[0] == ends[1].split(",")[0]
     assert float(ends[0].split(",")[1]) < float(ends[1].split(",")[1])
+
+
+@pytest.mark.parametrize(
+    ("most", "ticks"),
+    [(31.2, [0, 5, 10, 15, 20, 25, 30]), (120, [0, 20, 40, 60, 80, 100, 120]), (0.25, [0, 0.05, 0.1, 0.15, 0.2, 0.25])],
+)
+def test_ticks_are_round(most: float, ticks: list[float]) -> None:
+    assert make_ticks(most) == pytest.approx(ticks)

@@ -79,7 +79,8 @@ def certify(options: Options) -> Certificate:
             progress=options.progress,
         )
         outcomes = [_outcome(name, name in chosen, subject, memory, options) for name in GATES]
-    certificate = Certificate(subject=described, outcomes=outcomes, settings=settings)
+    environment = {**describe_run(), "device": options.device}
+    certificate = Certificate(subject=described, outcomes=outcomes, settings=settings, environment=environment)
     write_report(options.report, certificate)
     memory.forget()
     return certificate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,10 @@ class Side:
 
     def is_trainable(self, tensor: Any) -> bool:
         """Whether an optimiser changes it."""
+        raise NotImplementedError
+
+    def without_gradients(self) -> AbstractContextManager[Any]:
+        """A pass inside it keeps nothing for the way back."""
         raise NotImplementedError
 
     def require_gradient(self, tensor: Any) -> None:
@@ -174,6 +179,9 @@ class TorchSide(Side):
     def is_trainable(self, tensor: Any) -> bool:
         return bool(tensor.requires_grad)
 
+    def without_gradients(self) -> AbstractContextManager[Any]:
+        return torch.no_grad()
+
     def require_gradient(self, tensor: Any) -> None:
         tensor.requires_grad_()
 
@@ -221,6 +229,11 @@ class PaddleSide(Side):
 
     def is_trainable(self, tensor: Any) -> bool:
         return not tensor.stop_gradient
+
+    def without_gradients(self) -> AbstractContextManager[Any]:
+        from models_paddle import paddle
+
+        return paddle.no_grad()
 
     def require_gradient(self, tensor: Any) -> None:
         tensor.stop_gradient = False

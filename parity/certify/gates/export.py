@@ -57,7 +57,8 @@ def run(subject: Subject) -> Evidence:
 def _eager(subject: Subject, images: Array, dtype: str) -> list[Array]:
     side = subject.paddle(dtype)
     side.model.eval()
-    return [side.array(output) for output in flatten(side.model(side.tensor(images)))]
+    with side.without_gradients():
+        return [side.array(output) for output in flatten(side.model(side.tensor(images)))]
 
 
 def _write_case(subject: Subject, folder: Path, images: Array) -> Path:

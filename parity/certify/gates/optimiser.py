@@ -5,7 +5,7 @@ Gradients are given, not computed: the loss is the sum of each parameter times a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,17 +26,12 @@ STEPS = 3
 def optimiser(subject: Subject) -> Evidence:
     """Updates by momentum alone, from gradients that change at each step and are to be forgotten after it."""
     recipe = replace(_constant_rate(subject), weight_decay=0.0)
-    sides = subject.torch(), subject.paddle()
-    updates = [_updates(subject, side, recipe, scale=1.0) for side in sides]
-    return Evidence(checks=_compared("update by momentum", *updates))
+    return Evidence(checks=_compare(subject, recipe, "update by momentum", scale=1.0)[0])
 
 
 def regularisation(subject: Subject) -> Evidence:
     """Updates by decay alone, all gradients being zero: which parameters shrink, and by how much."""
-    recipe = _constant_rate(subject)
-    sides = subject.torch(), subject.paddle()
-    updates = [_updates(subject, side, recipe, scale=0.0) for side in sides]
-    decayed = [{name for name, value in greatest(found[-1]).items() if value} for found in updates]
+    checks, decayed = _compare(subject, _constant_rate(subject), "decay", scale=0.0)
     odd = sorted(decayed[0] ^ decayed[1])
     check = Check(
         name="parameters that only one side decays",
@@ -47,7 +42,7 @@ def regularisation(subject: Subject) -> Evidence:
     )
     kinds = {"biases": "bias", "BatchNorm": ".norm."}
     remarks = [f"{what} decay: {any(mark in n for n in decayed[0])}" for what, mark in kinds.items()]
-    return Evidence(checks=[check, *_compared("decay", *updates)], remarks=remarks)
+    return Evidence(checks=[check, *checks], remarks=remarks)
 
 
 def learning_rate(subject: Subject) -> Evidence:
@@ -75,7 +70,24 @@ def _rates(side: Side, recipe: Recipe) -> Array:
     return np.array(found)
 
 
-def _updates(subject: Subject, side: Side, recipe: Recipe, *, scale: float) -> list[dict[str, Array]]:
+def _compare(
+    subject: Subject, recipe: Recipe, what: str, *, scale: float
+) -> tuple[list[Check], tuple[set[str], set[str]]]:
+    """Both sides' updates step by step, and the names of the parameters that the last one changed on each."""
+    ours, theirs = (_updates(subject, side, recipe, scale=scale) for side in (subject.torch(), subject.paddle()))
+    checks = []
+    changed: tuple[set[str], set[str]] = set(), set()
+    for step, (expected, actual) in enumerate(zip(ours, theirs, strict=True), 1):
+        scales = greatest(expected)
+        distance, where = worst(actual, expected, scales)
+        checks.append(
+            Check(name=f"{what}, step {step}", measured=distance, limit=UPDATE, reason=UPDATE_REASON, detail=where)
+        )
+        changed = {n for n, v in scales.items() if v}, {n for n, v in greatest(actual).items() if v}
+    return checks, changed
+
+
+def _updates(subject: Subject, side: Side, recipe: Recipe, *, scale: float) -> Iterator[dict[str, Array]]:
     """What each step adds to each parameter (name -> array), for given gradients times `scale`."""
     parameters = side.parameters
 
@@ -84,12 +96,10 @@ def _updates(subject: Subject, side: Side, recipe: Recipe, *, scale: float) -> l
 
     trainer = side.make_trainer(criterion, recipe)
     trainer.model = lambda gradients: gradients
-    found = []
     for step in range(STEPS):
         before = {name: side.array(parameter) for name, parameter in parameters.items()}
         trainer.step(_gradients(subject, side, before, step, scale), None)
-        found.append({name: side.array(parameters[name]) - value for name, value in before.items()})
-    return found
+        yield {name: side.array(parameters[name]) - value for name, value in before.items()}
 
 
 def _gradients(subject: Subject, side: Side, like: Mapping[str, Array], step: int, scale: float) -> dict[str, Any]:
@@ -97,13 +107,3 @@ def _gradients(subject: Subject, side: Side, like: Mapping[str, Array], step: in
     rng = np.random.default_rng([subject.seed, 6, step])
     shares = {name: 1.0 + rng.random() for name in sorted(like)}
     return {name: side.tensor(scale * shares[name] * (array + 1e-3)) for name, array in like.items()}
-
-
-def _compared(what: str, ours: list[dict[str, Array]], theirs: list[dict[str, Array]]) -> list[Check]:
-    checks = []
-    for step, (expected, actual) in enumerate(zip(ours, theirs, strict=True), 1):
-        distance, where = worst(actual, expected, greatest(expected))
-        checks.append(
-            Check(name=f"{what}, step {step}", measured=distance, limit=UPDATE, reason=UPDATE_REASON, detail=where)
-        )
-    return checks

@@ -144,8 +144,9 @@ def _trainer(subject: Subject, side: Side, recipe: Recipe) -> Any:
     return side.make_trainer(side.criterion(), recipe)
 
 
-def _step(side: Side, trainer: Any, batch: Batch) -> float:
+def _step(side: Side, trainer: Any, batch: Batch, classes: int) -> float:
     images, labels = _scaled(batch)
+    labels = np.where(labels < classes, labels, 255)
     return float(trainer.step(side.tensor(images), side.tensor(labels)))
 
 
@@ -154,7 +155,7 @@ def _follow(subject: Subject, side: Side, recipe: Recipe, batches: Sequence[Batc
     run = _Run()
     for number, batch in enumerate(batches, 1):
         subject.progress(f"training, {name}, step {number} / {len(batches)}")
-        run.losses.append(_step(side, trainer, batch))
+        run.losses.append(_step(side, trainer, batch, subject.weights.plan.num_classes))
         if number == 1:
             run.statistics = {name: array for name, array in side.state().items() if name.endswith(STATISTICS)}
     return run
@@ -164,6 +165,7 @@ def _isolated(subject: Subject, recipe: Recipe, batches: Sequence[Batch]) -> lis
     """Each step in both frameworks from torch's parameters, statistics and velocities."""
     ours, theirs = subject.torch(), subject.paddle()
     trainers = [_trainer(subject, side, recipe) for side in (ours, theirs)]
+    classes = subject.weights.plan.num_classes
     state: Found = 0.0, ""
     loss: Found = 0.0, ""
     for number, batch in enumerate(batches, 1):
@@ -171,7 +173,7 @@ def _isolated(subject: Subject, recipe: Recipe, batches: Sequence[Batch]) -> lis
         if number > 1:
             load_state(theirs, ours.state())
             velocities(theirs, trainers[1], velocities(ours, trainers[0]))
-        losses = [_step(side, trainer, batch) for side, trainer in zip((ours, theirs), trainers, strict=True)]
+        losses = [_step(side, trainer, batch, classes) for side, trainer in zip((ours, theirs), trainers, strict=True)]
         loss = max(loss, (relative(losses[1], losses[0]), f"step {number}"))
         expected = ours.state()
         distance, where = worst(theirs.state(), expected, greatest(expected))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from converter import execute, make_plan
 from evaluation.generate import make_dataset
 from families import FAMILIES
 from models_paddle import paddle
 from parity.certify.catalogue import GATES
 from parity.certify.gates import devices
 from parity.certify.sides import PaddleSide
+from parity.standin import make_state_dict
+from parity.weights import WeightPair
 from tests.parity.certify.cases import check_of, make_subject, outcome_of
 
 NETWORKS = [name for name, family in FAMILIES.items() if family.architecture.heads]
@@ -154,12 +158,20 @@ def test_a_data_set_of_ones_own(folder: Path) -> None:
         assert outcome_of(gate, subject), gate
 
 
-def test_another_number_of_classes_has_no_cityscapes_metric(folder: Path) -> None:
-    subject = make_subject(folder)
-    object.__setattr__(subject.weights.plan, "num_classes", 21)
-    outcome = outcome_of("metric", subject)
-    assert outcome.verdict == "not certified"
-    assert "21 classes" in outcome.reason
+@pytest.mark.parametrize("classes", [2, 21])
+def test_other_numbers_of_classes(classes: int, folder: Path) -> None:
+    weights = make_pair(classes)
+    for gate in ("metric", "loss", "backward", "training"):
+        outcome = outcome_of(gate, replace(make_subject(folder, size=(33, 49)), weights=weights))
+        assert outcome, (gate, outcome.reason)
+
+
+def make_pair(classes: int) -> WeightPair:
+    """Stand-in weights of another number of classes."""
+    state = make_state_dict("mmseg", num_classes=classes, depth=18)
+    plan = make_plan(state, "mmseg")
+    tensors = {name: array for _, name, array in execute(plan, state)}
+    return WeightPair(plan=plan, torch=tensors, paddle=dict(tensors), different=(), rounding=0.0, source=state)
 
 
 def test_several_devices(folder: Path) -> None:

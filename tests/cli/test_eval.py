@@ -86,8 +86,8 @@ def test_an_interrupted_run_resumes(files, tmp_path):
     (state,) = (tmp_path / "cache").rglob("*.json")
     assert json.loads(state.read_text())["images"] == 2
     path.write_bytes(intact)
-    # What is done is not done again: the first picture could not even be read.
-    image_path(root, 0).write_bytes(b"")
+    # What is done is not done again: the second picture could not even be read.
+    image_path(root, 1).write_bytes(b"")
     resumed = json.loads(run(*command, "--resume", env=environment).stdout)
     assert resumed == whole
     assert not state.exists()

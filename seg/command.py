@@ -38,7 +38,7 @@ from seg.options import (
 def seg() -> None:
     """Train and evaluate the port in PaddleSeg, by PaddleSeg's own configs and options."""
     if importlib.util.find_spec("paddleseg") is None:
-        click.echo("error: PaddleSeg is not installed; pip install 'ccnet-parity[paddleseg]'", err=True)
+        click.echo("error: PaddleSeg is not installed; pip install 'paddleseg>=2.8,<2.9'", err=True)
         sys.exit(2)
 
 

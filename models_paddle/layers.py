@@ -29,7 +29,7 @@ class BatchNorm(UnbiasedBatchNorm):
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
         if self.training or features.dtype != paddle.float64:
-            return super().forward(features)
+            return UnbiasedBatchNorm.forward(self, features)  # not super(): Paddle's tracer would not find it
         scale = self.weight * (1 / paddle.sqrt(self._variance + paddle.full_like(self._variance, self.epsilon)))
         shift = fused_multiply_add(-self._mean, scale, self.bias)
         return fused_multiply_add(features, scale.reshape([1, -1, 1, 1]), shift.reshape([1, -1, 1, 1]))

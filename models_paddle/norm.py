@@ -20,7 +20,10 @@ class UnbiasedBatchNorm(nn.BatchNorm2D):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
-        return _forward_unbiased(self, super().forward, features, processes=1)
+        # Not super(): Paddle's tracer would not find it.
+        if not self.training:
+            return nn.BatchNorm2D.forward(self, features)
+        return _train_unbiased(self, nn.BatchNorm2D.forward, features, processes=1)
 
 
 class UnbiasedSyncBatchNorm(nn.SyncBatchNorm):
@@ -28,7 +31,10 @@ class UnbiasedSyncBatchNorm(nn.SyncBatchNorm):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
-        return _forward_unbiased(self, super().forward, features, processes=paddle.distributed.get_world_size())
+        if not self.training:
+            return nn.SyncBatchNorm.forward(self, features)
+        processes = paddle.distributed.get_world_size()
+        return _train_unbiased(self, nn.SyncBatchNorm.forward, features, processes=processes)
 
 
 def unbias(network: nn.Layer) -> int:
@@ -43,20 +49,18 @@ def unbias(network: nn.Layer) -> int:
     return len(changed)
 
 
-def _forward_unbiased(norm: Any, forward: Callable[[Tensor], Tensor], features: Tensor, *, processes: int) -> Tensor:
+def _train_unbiased(norm: Any, forward: Callable[[Any, Tensor], Tensor], features: Tensor, *, processes: int) -> Tensor:
     """`forward`, and the update of the running statistics, which the kernel is kept from doing.
 
     With a momentum of zero it leaves the batch's own mean and biased variance in the tensors it is given.
     The update is then done with the momentum as it is: the kernel would round it to float32.
     """
-    if not norm.training:
-        return forward(features)
     mean, variance, kept = norm._mean, norm._variance, norm._momentum
     own = norm._parameters  # Paddle has the statistics there, and lets no attribute replace them
     own["_mean"], own["_variance"] = paddle.zeros_like(mean), paddle.zeros_like(variance)
     norm._momentum = 0.0
     try:
-        output = forward(features)
+        output = forward(norm, features)
         count = processes * features.size // features.shape[1]
         share = (1 - kept) * count / max(count - 1, 1)  # of one value there is no unbiased variance
         with paddle.no_grad():

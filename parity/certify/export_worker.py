@@ -1,13 +1,15 @@
-"""One step of the gate "export chain": `python -m parity.certify.export_worker STEP CASE PROGRAM OUT SHAPE`.
+"""One step of the gate "export chain": `python -m parity.certify.export_worker STEP CASE PROGRAM OUT SHAPE [PASS]`.
 
 STEP is save, reload, plain or onednn. CASE is an .npz of images and weights, PROGRAM the path of the saved program;
-every step but save writes the network's outputs to OUT. SHAPE is the input's in JSON, null for any size.
+every step but save writes the network's outputs to OUT. SHAPE is the input's in JSON, null for any size. PASS is one of
+Paddle Inference that is left out.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ ENDINGS = (".json", ".pdmodel")
 """Of the program, in Paddle 3 and in Paddle 2."""
 
 
-def main(step: str, case: Path, program: Path, out: Path, shape: list[int | None]) -> None:
+def main(step: str, case: Path, program: Path, out: Path, shape: list[int | None], *without: str) -> None:
     """Do one step; the process may not survive it."""
     with np.load(case) as archive:
         tensors = {name: archive[name] for name in archive.files}
@@ -28,7 +30,8 @@ def main(step: str, case: Path, program: Path, out: Path, shape: list[int | None
     if step == "save":
         save(settings, tensors, program, shape)
     else:
-        outputs = reload(program, images) if step == "reload" else infer(program, images, onednn=step == "onednn")
+        onednn = step == "onednn"
+        outputs = reload(program, images) if step == "reload" else infer(program, images, without, onednn=onednn)
         np.savez(out, *outputs)
 
 
@@ -59,8 +62,8 @@ def reload(program: Path, images: Array) -> list[Array]:
     return [output.numpy() for output in (outputs if isinstance(outputs, list | tuple) else [outputs])]
 
 
-def infer(program: Path, images: Array, *, onednn: bool) -> list[Array]:
-    """The outputs by Paddle Inference, which prints each of its passes as it runs it."""
+def infer(program: Path, images: Array, without: Sequence[str], *, onednn: bool) -> list[Array]:
+    """The outputs by Paddle Inference, which prints each of its passes as it runs it; `without` some of them."""
     from models_paddle import paddle
 
     ending = next(ending for ending in ENDINGS if program.with_name(program.name + ending).exists())
@@ -69,6 +72,8 @@ def infer(program: Path, images: Array, *, onednn: bool) -> list[Array]:
     switch = "enable_mkldnn" if onednn else "disable_mkldnn"
     if hasattr(config, switch):  # Paddle 2.6 has no switch for off, which is its default
         getattr(config, switch)()
+    for name in without:
+        config.delete_pass(name)
     predictor = paddle.inference.create_predictor(config)
     handle = predictor.get_input_handle(predictor.get_input_names()[0])
     handle.reshape(images.shape)
@@ -78,4 +83,4 @@ def infer(program: Path, images: Array, *, onednn: bool) -> list[Array]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), json.loads(sys.argv[5]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), json.loads(sys.argv[5]), *sys.argv[6:])

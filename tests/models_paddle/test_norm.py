@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import models_paddle
+from models_paddle.export import save_program
 from models_paddle.norm import UnbiasedBatchNorm, unbias
 
 Array = np.ndarray[Any, Any]
@@ -102,6 +104,17 @@ def test_unbias_a_finished_network() -> None:
     assert list(after) == list(before)
     assert all(np.array_equal(after[name].numpy(), value) for name, value in before.items())
     assert np.allclose(run(network[1], features())[2], expected(features(), 0.9)[2], rtol=1e-12)
+
+
+def test_a_network_with_it_can_be_saved(tmp_path: Path) -> None:
+    network = paddle.nn.Sequential(paddle.nn.Conv2D(3, 4, 1), paddle.nn.BatchNorm2D(4))
+    unbias(network)
+    batch = paddle.to_tensor(features((2, 3, 4, 4)).astype(np.float32))
+    network(batch)
+    network.eval()
+    save_program(network, [None, 3, None, None], tmp_path / "program")
+    loaded = paddle.jit.load(str(tmp_path / "program"))
+    assert np.array_equal(loaded(batch).numpy(), network(batch).numpy())
 
 
 def test_the_twin_trains_with_it() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,14 +35,15 @@ STEPS = {
 }
 
 
-def run(subject: Subject) -> Evidence:
+def run(subject: Subject, *, shapes: Sequence[str] = tuple(SHAPES)) -> Evidence:
     """Outputs of every step against the eager float64 network, by the distance of the eager float32 one."""
     images = np.random.default_rng([subject.seed, 7]).standard_normal((1, 3, *SIZE)).astype(np.float32)
     exact, eager = (_eager(subject, images, dtype) for dtype in ("float64", "float32"))
     checks = []
     with TemporaryDirectory() as folder:
         case = _write_case(subject, Path(folder), images)
-        for name, shape in SHAPES.items():
+        for name in shapes:
+            shape = SHAPES[name]
             subject.progress(f"export chain, {name}, save")
             program = Path(folder) / name.replace(" ", "-")
             saved = _work("save", case, program, shape)
@@ -76,11 +78,10 @@ def _write_case(subject: Subject, folder: Path, images: Array) -> Path:
     return case
 
 
-def _work(step: str, case: Path, program: Path, shape: list[int | None]) -> Finished:
+def _work(step: str, case: Path, program: Path, shape: list[int | None], *without: str) -> Finished:
     out = program.with_name(f"{program.name}-{step}.npz")
-    (ended,) = run_workers(
-        WORKER, [[step, str(case), str(program), str(out), json.dumps(shape)]], [{}], seconds=SECONDS
-    )
+    arguments = [step, str(case), str(program), str(out), json.dumps(shape), *without]
+    (ended,) = run_workers(WORKER, [arguments], [{}], seconds=SECONDS)
     return ended
 
 
@@ -89,7 +90,9 @@ def _step(
 ) -> Check:
     ended = _work(step, case, program, shape)
     if not ended:
-        return _check(name, math.inf, explain(step, ended))
+        guilty = find_pass(ended)
+        cured = guilty is not None and bool(_work(step, case, program, shape, guilty))
+        return _check(name, math.inf, explain(step, ended, cured=cured))
     with np.load(program.with_name(f"{program.name}-{step}.npz")) as archive:
         outputs = [archive[key] for key in archive.files]
     if [output.shape for output in outputs] != [output.shape for output in exact]:
@@ -99,11 +102,19 @@ def _step(
     return _check(name, max(ratios), f"output {int(np.argmax(ratios))}")
 
 
-def explain(step: str, ended: Finished) -> str:
-    """What ended a step: for a crash of oneDNN, in which pass, and the switch that avoids it."""
+def find_pass(ended: Finished) -> str | None:
+    """The pass of Paddle Inference that was running when the process crashed."""
     passes = re.findall(r"Running (?:PIR |IR )?pass \[(\w+)\]", ended.output)
-    where = f" in {passes[-1]}" if passes and ended.code is not None and ended.code < 0 else ""
-    advice = "; Config.disable_mkldnn() avoids it" if step == "onednn" else ""
+    return passes[-1] if passes and ended.code is not None and ended.code < 0 else None
+
+
+def explain(step: str, ended: Finished, *, cured: bool) -> str:
+    """What ended a step: for a crash, in which pass, and the switch that avoids it (`cured`: it was tried)."""
+    guilty = find_pass(ended)
+    where = f" in {guilty}" if guilty else ""
+    switches = [f"Config.delete_pass({guilty!r})"] if cured else []
+    switches += ["Config.disable_mkldnn()"] if step == "onednn" else []
+    advice = f"; {' or '.join(switches)} avoids it" if switches else ""
     return f"{ended.explanation}{where}{advice}"
 
 

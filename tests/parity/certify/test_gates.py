@@ -15,7 +15,7 @@ from evaluation.generate import make_dataset
 from families import FAMILIES
 from models_paddle import paddle
 from parity.certify.catalogue import GATES
-from parity.certify.gates import devices
+from parity.certify.gates import devices, export
 from parity.certify.sides import PaddleSide
 from parity.standin import make_state_dict
 from parity.weights import WeightPair
@@ -183,3 +183,20 @@ def test_several_devices(folder: Path) -> None:
 def test_unsynchronised_statistics_fail(folder: Path) -> None:
     checks = devices.run(make_subject(folder, size=(33, 49)), frameworks=["torch"], synchronised=False).checks
     assert not any(checks)
+
+
+def test_export_chain(folder: Path) -> None:
+    """The twin's formulation survives oneDNN."""
+    checks = export.run(make_subject(folder), shapes=["any shape"]).checks
+    assert [check.name for check in checks] == [
+        f"any shape, {step}" for step in ("reloaded", "Paddle Inference", "Paddle Inference with oneDNN")
+    ]
+    assert all(checks), [check.detail for check in checks if not check]
+
+
+def test_a_port_that_cannot_be_saved_fails(folder: Path) -> None:
+    checks = export.run(make_subject(folder, port="tests.parity.certify.unsaveable:build"), shapes=["any shape"]).checks
+    (check,) = checks
+    assert not check
+    assert "save" in check.name
+    assert "exit code 1" in check.detail

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from parity.certify.gates.export import explain
+from parity.certify.gates.export import explain, find_pass
 from parity.certify.processes import run_workers
 
 WORKER = "tests.parity.certify.crashing"
@@ -26,9 +26,15 @@ def test_a_worker_that_does_not(kind: str, seconds: float, words: str) -> None:
     assert words in ended.explanation
 
 
-def test_a_crash_of_onednn_names_the_pass_and_the_switch() -> None:
+def test_a_crash_of_onednn_names_the_pass_and_the_switches() -> None:
     (ended,) = run_workers(WORKER, [["crash"]], [{}], seconds=60)
-    text = explain("onednn", ended)
+    text = explain("onednn", ended, cured=True)
     assert "SIGSEGV in guilty_fuse_pass" in text
-    assert "disable_mkldnn" in text
-    assert "disable_mkldnn" not in explain("plain", ended)
+    assert "Config.delete_pass('guilty_fuse_pass') or Config.disable_mkldnn() avoids it" in text
+    assert "delete_pass" not in explain("onednn", ended, cured=False)
+    assert "avoids" not in explain("plain", ended, cured=False)
+
+
+def test_no_pass_is_to_blame_where_nothing_crashed() -> None:
+    (ended,) = run_workers(WORKER, [["raise"]], [{}], seconds=60)
+    assert find_pass(ended) is None

@@ -13,8 +13,8 @@ from commands.common import PathType, family_option, json_option, phases, report
 
 
 def split_names(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """`a,b` and `a` `b` alike."""
-    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+    """`a,b` and `a` `b` alike; `learning-rate` is `learning rate`."""
+    return tuple(name.strip().replace("-", " ") for value in values for name in value.split(",") if name.strip())
 
 
 @click.command(

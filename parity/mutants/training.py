@@ -45,13 +45,13 @@ def evaluation_mode_while_training(side: PaddleSide) -> None:
     side.train = partly  # type: ignore[method-assign]
 
 
-@training_mutant(MUTANTS, "backward")
+@training_mutant(MUTANTS, "forward")
 def dropout_of_elements(side: PaddleSide) -> None:
     """Dropout drops single elements, where the reference drops whole channels."""
     _become_dropout(side, axis=None, mode="upscale_in_train")
 
 
-@training_mutant(MUTANTS, "backward")
+@training_mutant(MUTANTS, "forward")
 def dropout_not_scaled(side: PaddleSide) -> None:
     """What dropout keeps is not scaled up while training."""
     _become_dropout(side, axis=[0, 1], mode="downscale_in_infer")

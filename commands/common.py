@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ from converter.errors import ConverterError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PathType = click.Path(path_type=Path)
+INTERRUPTED = threading.Event()
+"""A signal came. Its exception may be lost where other code catches everything, as imports do: phases look again."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 family_option = click.option("--family", metavar="NAME", help="Do not detect the family; take this one.")
 
@@ -30,7 +34,9 @@ def reports_errors(command: Command) -> Command:
         from evaluation.errors import EvaluationError
         from parity.errors import ParityInputError
 
-        signal.signal(signal.SIGTERM, _interrupt)
+        INTERRUPTED.clear()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
         try:
             return command(*args, **kwargs)
         except (ConverterError, EvaluationError, ParityInputError) as error:
@@ -44,6 +50,7 @@ def reports_errors(command: Command) -> Command:
 
 
 def _interrupt(*_: Any) -> None:
+    INTERRUPTED.set()
     raise KeyboardInterrupt
 
 
@@ -60,6 +67,8 @@ def phases() -> Iterator[Callable[[str], None]]:
 
         def begin(phase: str) -> None:
             nonlocal started
+            if INTERRUPTED.is_set():
+                raise KeyboardInterrupt
             bar.update(task, description=phase, advance=1 if started else 0)
             started = True
 

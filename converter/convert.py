@@ -109,6 +109,7 @@ def convert_file(
                 manifest.source = describe_file(source.name, source, source_digest.result())
                 for path in staged_manifest:
                     write_manifest(path, manifest)
+                progress("moving into place")
         manifest.source = describe_file(source.name, source, source_digest.result())
     return conversion
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from converter import detect, execute, read_checkpoint
 from converter.convert import checked_plan
-from converter.files import Tensors, file_digest
+from converter.errors import InputError
+from converter.files import Checkpoint, Tensors, file_digest
 from converter.manifest import manifest_path, read_manifest
 from converter.origin import Origin, canonical_tensors, has_canonical_names, trace
 from converter.plan import Plan
@@ -76,7 +77,12 @@ def read_pair(source: Path, target: Path, *, family: str | None = None) -> Weigh
     folded = manifest is not None and manifest.folded and get_family(manifest.family).fold_optional
     origin = _trace(source, family=family, abn_semantics="fold" if folded else None)
     plan = checked_plan(origin.detection, str(source))
-    converted = _canonical(target)
+    written = read_checkpoint(target)
+    try:
+        converted = _canonical(written)
+    except InputError as error:
+        reason = str(error).removeprefix(f"{target}: ")
+        raise ParityInputError(f"{target}: not a conversion of {source}: {reason}") from None
     expected = {name: step.shape for step, name in plan.transfers}
     found = {name: array.shape for name, array in converted.items()}
     if found != expected:
@@ -97,13 +103,12 @@ def _recurrence(origin: Origin) -> int | None:
     return None if origin.manifest is None else origin.manifest.recurrence
 
 
-def _canonical(path: Path) -> Tensors:
+def _canonical(written: Checkpoint) -> Tensors:
     """A file's tensors by the twins' names, which a family's own keys are first brought to."""
-    written = read_checkpoint(path)
     if has_canonical_names(written):
         return canonical_tensors(written)
-    origin = trace(written, digest=lambda: file_digest(path))
-    steps = execute(checked_plan(origin.detection, str(path)), written.tensors, dtype="keep")
+    origin = trace(written, digest=lambda: file_digest(written.path))
+    steps = execute(checked_plan(origin.detection, str(written.path)), written.tensors, dtype="keep")
     return {name: array for _, name, array in steps}
 
 

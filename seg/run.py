@@ -11,7 +11,6 @@ from typing import Any
 from seg.components import REPAIRED
 
 # isort: split
-import paddle
 from paddleseg import core
 from paddleseg.cvlibs import SegBuilder
 from paddleseg.transforms import Compose
@@ -20,6 +19,7 @@ from PIL import Image
 
 from converter.errors import InputError
 from evaluation.confusion import Score
+from evaluation.distributed import find_group
 from evaluation.labels import NUM_CLASSES
 from seg.build import build_model, build_val_dataset, explains, make_builder
 from seg.folders import make_folder
@@ -99,6 +99,8 @@ def validate(
     **options: Any,
 ) -> Score | None:
     """Evaluate as PaddleSeg does, which prints its figures; the confusion matrix's own if `record`."""
+    if record and find_group().size > 1:
+        raise InputError("--json counts one process's pictures; leave it out, or start one process")
     builder = make_builder(config, device=device, opts=opts)
     _announce()
     model = _load(builder, config, model_path)
@@ -166,8 +168,6 @@ def _load(builder: SegBuilder, config: Path, model_path: Path | None) -> Any:
 def _check_recordable(num_classes: int, config: Path) -> None:
     if num_classes != NUM_CLASSES:
         raise InputError(f"{config}: has {num_classes} classes; --json is for the {NUM_CLASSES} of Cityscapes")
-    if paddle.distributed.get_world_size() > 1:
-        raise InputError("--json counts one process's pictures; leave it out, or start one process")
 
 
 def _announce() -> None:

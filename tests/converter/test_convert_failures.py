@@ -18,7 +18,7 @@ from tests.converter.checkpoints import Array, load_into_twin, make_tensors, sav
 from tests.converter.pickles import array, value
 
 REPOSITORY = Path(__file__).parents[2]
-PHASES = ("reading", "writing", "reading back", "loading into")
+PHASES = ("reading", "writing", "reading back", "loading into", "moving into place")
 
 
 @pytest.fixture

@@ -161,6 +161,7 @@ def test_what_json_cannot_tell_is_refused(own_config: Path, dataset: Path, monke
     other.write_text(yaml.safe_dump(config))
     assert "has 3 classes" in refuse("val", "--config", other, "--json")
     monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
+    monkeypatch.setenv("PADDLE_TRAINER_ID", "0")
     assert "start one process" in refuse("val", "--config", own_config, "--json")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -20,7 +21,7 @@ Array = np.ndarray[Any, Any]
 STATISTICS = ("running_mean", "running_var")
 
 
-class Side:
+class Side(ABC):
     """A network in `dtype`, with everything that trains it. A training mutant edits the Paddle side's parts.
 
     `modules` are the network's, by torch's paths where they are paired. `tensors` maps torch's name to parameter or
@@ -39,48 +40,49 @@ class Side:
         }
         self.losses, self.trainer, self.loader = self._packages()
 
+    @abstractmethod
     def _packages(self) -> tuple[Any, Any, Callable[..., Any]]:
-        raise NotImplementedError
+        """Losses, trainer and loader of the framework's twin."""
 
+    @abstractmethod
     def tensor(self, array: Array) -> Any:
         """As a tensor on the network's device; floating values in its dtype."""
-        raise NotImplementedError
 
     def array(self, tensor: Any) -> Array:
         """As NumPy, a copy."""
         return np.array(tensor.detach().cpu().numpy())
 
+    @abstractmethod
     def is_trainable(self, tensor: Any) -> bool:
         """Whether an optimiser changes it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def without_gradients(self) -> AbstractContextManager[Any]:
         """A pass inside it keeps nothing for the way back."""
-        raise NotImplementedError
 
+    @abstractmethod
     def require_gradient(self, tensor: Any) -> None:
         """Make a leaf tensor keep its gradient."""
-        raise NotImplementedError
 
+    @abstractmethod
     def observe(self, path: str, hook: Callable[[Any, Any], None]) -> Any:
         """Call `hook` with inputs and outputs of each call of the module at `path`; returns the hook's handle."""
-        raise NotImplementedError
 
+    @abstractmethod
     def has_history(self, tensor: Any) -> bool:
         """Whether a gradient flows to the tensor, which is no leaf."""
-        raise NotImplementedError
 
+    @abstractmethod
     def retain(self, tensor: Any) -> None:
         """Keep the gradient of a tensor that is no leaf."""
-        raise NotImplementedError
 
+    @abstractmethod
     def differentiate(self, outputs: list[Any], inputs: list[Any], upstream: list[Any]) -> list[Any]:
         """Gradients of `inputs` for the gradients `upstream` of `outputs`; None where there is none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def confusion(self, logits: Array, labels: Array) -> Array:
         """(K, K) int64 [label, prediction] of logits (K, H, W), counted by the framework; 255 is ignored."""
-        raise NotImplementedError
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -113,9 +115,9 @@ class Side:
         """A trainer of the network."""
         return self.trainer.Trainer(self.model, criterion, recipe)
 
+    @abstractmethod
     def initialise(self, family: str) -> None:
         """Fresh parameters, from the framework's generator."""
-        raise NotImplementedError
 
     def train(self) -> None:
         """Put the network in train mode."""

@@ -14,11 +14,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich import box
 from rich.table import Table
 
+from benchmarks.measure import Ratio
 from converter.console import wide_console
 
 REPEATS = 3
@@ -97,38 +98,34 @@ def work(name: str, side: int, depth: int) -> None:
     print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 
 
-def measure(name: str, side: int, *, depth: int = 101, repeats: int = REPEATS) -> tuple[float, float]:
-    """Median seconds and MB of `repeats` child processes."""
-    command = [sys.executable, "-m", "benchmarks.layer_by_layer", name, str(side), str(depth)]
-    runs = [
-        json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
-        for _ in range(repeats)
-    ]
-    seconds, memory = zip(*runs, strict=True)
-    return statistics.median(seconds), statistics.median(memory)
+def measure(names: Sequence[str], side: int, *, depth: int = 101, repeats: int = REPEATS) -> list[list[list[float]]]:
+    """Seconds and MB of each of `names`: [name][seconds, MB][round]. They take turns, one process at a time."""
+    found: list[list[list[float]]] = [[[], []] for _ in names]
+    for _ in range(repeats):
+        for name, columns in zip(names, found, strict=True):
+            command = [sys.executable, "-m", "benchmarks.layer_by_layer", name, str(side), str(depth)]
+            output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+            for column, figure in zip(columns, json.loads(output.splitlines()[-1]), strict=True):
+                column.append(figure)
+    return found
 
 
 def main() -> None:
     """Print the table."""
-    table = Table("ResNet-101, float32", "plain passes", "ours", "ratio", "limit", box=box.SIMPLE)
-    plain, ours = measure("plain", 769), measure("harness", 769)
-    for index, (what, unit) in enumerate((("wall", "s"), ("memory", "MB"))):
-        row = [f"{values[index]:.1f} {unit}" for values in (plain, ours)]
-        table.add_row(f"769 × 769, {what}", *row, f"{ours[index] / plain[index]:.2f} ×", f"≤ {LIMITS[what]} ×")
-    shallow = [measure(name, 257, depth=50)[0] for name in ("plain", "harness")]
-    deep = [measure(name, 257)[0] for name in ("plain", "harness")]
-    table.add_row(
-        "257 × 257, cost over plain, 50 → 101 layers",
-        f"{shallow[1] / shallow[0]:.2f} ×",
-        f"{deep[1] / deep[0]:.2f} ×",
-        "",
-        "flat",
-    )
+    median = statistics.median
+    table = Table("ResNet-101, float32", "theirs", "ours", "ratio", "limit", box=box.SIMPLE)
+    plain, ours = measure(("plain", "harness"), 769)
+    for (what, unit), their, our in zip((("wall", "s"), ("memory", "MB")), plain, ours, strict=True):
+        row = f"{median(their):.1f} {unit}", f"{median(our):.1f} {unit}"
+        table.add_row(f"769 × 769, two plain passes, {what}", *row, str(Ratio.of(our, their)), f"≤ {LIMITS[what]}")
+    shallow, deep = (measure(("plain", "harness"), 257, depth=depth) for depth in (50, 101))
+    over = [f"{median(ours[0]) - median(plain[0]):.1f} s" for plain, ours in (shallow, deep)]
+    table.add_row("257 × 257, cost over plain, 50 and 101 layers", *over, "", "flat per layer")
     if importlib.util.find_spec("padiff") is not None:
-        ours, padiff = measure("harness", 257), measure("padiff", 257)
-        for index, (what, limit) in enumerate((("wall", "≥ 4 ×"), ("memory", "≥ 4 ×"))):
-            ratio = f"{padiff[index] / ours[index]:.1f} ×"
-            table.add_row(f"257 × 257, PaDiff's {what}", f"{padiff[index]:.1f}", f"{ours[index]:.1f}", ratio, limit)
+        padiff, ours = measure(("padiff", "harness"), 257)
+        for (what, unit), their, our in zip((("wall", "s"), ("memory", "MB")), padiff, ours, strict=True):
+            row = f"{median(their):.1f} {unit}", f"{median(our):.1f} {unit}"
+            table.add_row(f"257 × 257, PaDiff, {what}", *row, str(Ratio.of(our, their)), "≤ 0.25")
     wide_console().print(table)
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from threads import configure_threads
+from processor import configure_processor
 
-configure_threads()
+configure_processor()

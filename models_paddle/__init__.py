@@ -8,9 +8,9 @@ import signal
 import threading
 import zlib
 
-from threads import configure_threads
+from processor import configure_processor
 
-configure_threads()
+configure_processor()
 # The CPU wheel of Paddle 2.6 exports zlib's symbols and breaks the interpreter's zlib, and so PNG
 # reading, if it is loaded first.
 zlib.crc32(b"")

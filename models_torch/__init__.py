@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 
-from threads import configure_threads
+from processor import configure_processor
 
-configure_threads()
+configure_processor()
 
 import torch
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from threads import configure_threads
+from processor import configure_processor
 
-configure_threads()
+configure_processor()
 
 if TYPE_CHECKING:
     from parity.harness import compare_models

@@ -119,16 +119,14 @@ class _Run:
     def find_uninfluential(self, *, sharp: bool) -> None:
         """Note the parameters of the torch module that no output depends on, on the smallest input.
 
-        Those of modules that do run, biases aside, are dead: a bias alone may be so by analysis, as the
-        key's before a softmax. `sharp`: in float64, where a gradient that is zero by analysis is told from rounding.
+        `sharp`: in float64, where a gradient that is zero by analysis is told from rounding.
         """
         self.progress("influence of parameters")
         smallest = min(self.inputs.values(), key=lambda images: images.size)
         model = copy.deepcopy(self.torch).double() if sharp else self.torch
         like = next(model.parameters(), torch.zeros(0))
-        found, called = find_uninfluential(model, torch.from_numpy(smallest).to(like.device, like.dtype))
-        self.uninfluential = tuple(found)
-        self.dead = tuple(n for n in found if n.rpartition(".")[0] in called and not n.endswith("bias"))
+        found, dead = find_uninfluential(model, torch.from_numpy(smallest).to(like.device, like.dtype))
+        self.uninfluential, self.dead = tuple(found), tuple(dead)
 
     def compare(
         self,

@@ -54,11 +54,11 @@ def _reprod_log(actual: Array, expected: Array) -> bool:
 
 
 def _assert_close(actual: Array, expected: Array) -> bool:
-    try:
-        torch.testing.assert_close(torch.from_numpy(actual), torch.from_numpy(expected))
-    except AssertionError:
+    """By its defaults, since calling it loads torch.distributed, which takes longer than a small pass."""
+    if actual.shape != expected.shape or actual.dtype != expected.dtype:
         return False
-    return True
+    relative, absolute = {"float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7)}[expected.dtype.name]
+    return bool(torch.isclose(torch.from_numpy(actual), torch.from_numpy(expected), relative, absolute).all())
 
 
 def _guide(limit: float) -> Accepts:

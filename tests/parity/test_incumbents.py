@@ -75,6 +75,19 @@ def test_a_gross_difference_passes_nowhere() -> None:
     assert not any(judge(2 * logits() + 1, logits()).values())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("difference", [0, 3e-8, 3e-7, 3e-6, 9e-6, 3e-5, float("nan"), float("inf")])
+def test_assert_close_is_torchs(dtype: torch.dtype, difference: float) -> None:
+    expected = torch.tensor([0.0, 1.0, -30.0], dtype=dtype)
+    actual = expected + difference
+    try:
+        torch.testing.assert_close(actual, expected)
+        said = True
+    except AssertionError:
+        said = False
+    assert judge(actual, expected)["assert_close"] == said
+
+
 FOOLED = {
     "reversed": (lambda x: x.flip(0), lambda x: x, {"PaDiff 1e-4"}),
     "other shape, same values": (lambda x: x.flatten(), lambda x: x, {"PaDiff 1e-4"}),

@@ -45,7 +45,7 @@ def split_names(context: click.Context, parameter: click.Parameter, values: tupl
 )
 @family_option
 @json_option
-@reports_errors
+@reports_errors("interrupted; the same command goes on after the last gate that ran")
 def certify(as_json: bool, depth: str, **options: Any) -> None:
     """Certify that TARGET trains, evaluates and exports as SOURCE does: every alignment point, gate by gate.
 
@@ -74,7 +74,7 @@ def certify(as_json: bool, depth: str, **options: Any) -> None:
 @click.argument("certificate", type=PathType)
 @click.option("--weights", type=PathType, required=True, metavar="FILE", help="The file in question.")
 @json_option
-@reports_errors
+@reports_errors()
 def verify(certificate: Path, weights: Path, as_json: bool) -> None:
     """Tell whether CERTIFICATE speaks of a weights file, by its SHA-256, and what it says."""
     from parity.certify.certificate import verify as look_up

@@ -26,27 +26,30 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON a
 family_option = click.option("--family", metavar="NAME", help="Do not detect the family; take this one.")
 
 
-def reports_errors(command: Command) -> Command:
-    """Turn a user's mistake into one line and its exit code, and an interruption into exit code 1."""
+def reports_errors(interrupted: str = "interrupted") -> Callable[[Command], Command]:
+    """Turn a user's mistake into one line and its exit code, and an interruption into `interrupted` and exit code 1."""
 
-    @functools.wraps(command)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        from evaluation.errors import EvaluationError
-        from parity.errors import ParityInputError
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            from evaluation.errors import EvaluationError
+            from parity.errors import ParityInputError
 
-        INTERRUPTED.clear()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _interrupt)
-        try:
-            return command(*args, **kwargs)
-        except (ConverterError, EvaluationError, ParityInputError) as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("error: interrupted; no file was changed", err=True)
-            sys.exit(1)
+            INTERRUPTED.clear()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, _interrupt)
+            try:
+                return command(*args, **kwargs)
+            except (ConverterError, EvaluationError, ParityInputError) as error:
+                click.echo(f"error: {error}", err=True)
+                sys.exit(error.exit_code)
+            except KeyboardInterrupt:
+                click.echo(f"error: {interrupted}", err=True)
+                sys.exit(1)
 
-    return wrapper  # type: ignore[return-value]
+        return wrapper  # type: ignore[return-value]
+
+    return decorate
 
 
 def _interrupt(*_: Any) -> None:

@@ -45,7 +45,7 @@ from converter.errors import ConverterError
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
 @json_option
-@reports_errors
+@reports_errors("interrupted; no file was changed")
 def convert(
     source: Path, target: Path | None, inspect: bool, diff: bool, family: str | None, as_json: bool, **options: Any
 ) -> None:

@@ -93,7 +93,7 @@ def parse_counts(context: click.Context, parameter: click.Parameter, value: str)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is generated.")
 @family_option
 @json_option
-@reports_errors
+@reports_errors("interrupted; --resume goes on where an evaluation stopped")
 def evaluate(
     root: Path | None,
     make_dataset: Path | None,

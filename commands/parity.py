@@ -57,7 +57,7 @@ from commands.common import PathType, family_option, json_option, parse_size, ph
 @click.option("--report", type=PathType, metavar="DIR", help="Write report.json and report.html here.")
 @family_option
 @json_option
-@reports_errors
+@reports_errors()
 def parity(as_json: bool, **options: Any) -> None:
     """Compare the torch twin with SOURCE's weights and the Paddle twin with TARGET's, in float32 and float64.
 
@@ -77,7 +77,7 @@ def parity(as_json: bool, **options: Any) -> None:
 @click.argument("actual", type=PathType)
 @click.argument("expected", type=PathType)
 @json_option
-@reports_errors
+@reports_errors()
 def compare(actual: Path, expected: Path, as_json: bool) -> None:
     """Compare the dump ACTUAL with the dump EXPECTED (folders that --dump wrote)."""
     from parity.dump import compare_dumps
@@ -94,7 +94,7 @@ def compare(actual: Path, expected: Path, as_json: bool) -> None:
 @click.argument("names", nargs=-1)
 @click.option("--depth", type=click.Choice(["18", "50", "101"]), default="18", show_default=True, help="Of the twins.")
 @json_option
-@reports_errors
+@reports_errors()
 def mutants(names: tuple[str, ...], depth: str, as_json: bool) -> None:
     """Make deliberate mistakes in the Paddle twin, one at a time, and see each caught and pinned to its layer.
 

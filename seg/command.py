@@ -60,7 +60,7 @@ def seg() -> None:
 @click.option("--keep_checkpoint_max", type=int, default=5, show_default=True, metavar="N")
 @click.option("--seed", type=int)
 @click.option("--profiler_options", metavar="TEXT", help="Of Paddle's profiler, as in PaddleSeg.")
-@reports_errors
+@reports_errors()
 def train(config: Path, resume_model: str | None, **options: Any) -> None:
     """Train."""
     from seg import run
@@ -81,7 +81,7 @@ def train(config: Path, resume_model: str | None, **options: Any) -> None:
 @view_options
 @click.option("--auc_roc", is_flag=True, help="Area under the ROC curve, too.")
 @json_option
-@reports_errors
+@reports_errors()
 def val(config: Path, model_path: Path | None, aug_eval: bool, as_json: bool, **options: Any) -> None:
     """Evaluate. With --json, also the confusion matrix, as ccnet-eval prints it."""
     from seg import run
@@ -102,7 +102,7 @@ def val(config: Path, model_path: Path | None, aug_eval: bool, as_json: bool, **
 @click.option("--aug_pred", is_flag=True, help="Average over --scales and flips.")
 @view_options
 @click.option("--custom_color", type=click.IntRange(0, 255), multiple=True, metavar="R G B...", help="Colour map.")
-@reports_errors
+@reports_errors()
 def predict(config: Path, aug_pred: bool, **options: Any) -> None:
     """Predict pictures."""
     from seg import run
@@ -117,7 +117,7 @@ def predict(config: Path, aug_pred: bool, **options: Any) -> None:
 @click.option("--save_dir", type=PathType, default="./output/inference_model", show_default=True, metavar="DIR")
 @click.option("--output_op", type=click.Choice(["argmax", "softmax", "none"]), default="argmax", show_default=True)
 @click.option("--input_shape", type=click.IntRange(1), nargs=4, metavar="N C H W", help="[default: any size]")
-@reports_errors
+@reports_errors()
 def export(config: Path, model_path: Path | None, save_dir: Path, input_shape: tuple[int, ...], **options: Any) -> None:
     """Export for Paddle Inference, with deploy.yaml, and compare with the eager model."""
     from seg import run  # noqa: F401 - registers the port
@@ -137,7 +137,7 @@ def export(config: Path, model_path: Path | None, save_dir: Path, input_shape: t
 @click.option("--benchmark", type=bool, default=False, show_default=True, help="Print AutoLog's fields.")
 @click.option("--model_name", default="CCNet", show_default=True, help="In the benchmark.")
 @click.option("--expected", type=PathType, metavar="DIR", help="Fail unless the classes are those of these PNGs.")
-@reports_errors
+@reports_errors()
 def infer(
     config: Path,
     image_path: Path,
@@ -161,7 +161,7 @@ def infer(
 @click.option("--save_dir", type=PathType, default="./test_tipc/output", show_default=True, metavar="DIR")
 @click.option("--data", type=PathType, default="./test_tipc/data", show_default=True, help="Generated if missing.")
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True, help="To train on.")
-@reports_errors
+@reports_errors()
 def tipc(mode: str, config: Path, save_dir: Path, data: Path, device: str) -> None:
     """Run train, eval, predict, export and inference with and without oneDNN, each in a process of its own."""
     from seg.tipc import run_chain

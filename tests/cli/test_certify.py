@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from parity.standin import make_state_dict, save_state_dict
-from tests.cli.run import assert_one_line_error, run
+from tests.cli.run import BIN, assert_one_line_error, run
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +21,23 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     save_state_dict(source, make_state_dict(depth=18))
     assert run("ccnet-convert", source, target, "--recurrence", 1).returncode == 0
     return source, target
+
+
+def test_interruption_says_what_is_kept(files: tuple[Path, Path], tmp_path: Path) -> None:
+    command = [BIN / "ccnet-parity", "certify", *files, "--gates", "weights,loss,training", "--report", tmp_path]
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    partial = tmp_path / "certificate.partial.json"
+
+    def kept() -> list[str]:
+        return [gate["name"] for gate in json.loads(partial.read_text())["outcomes"]] if partial.exists() else []
+
+    while process.poll() is None and len(kept()) < 2:
+        pass
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert errors.endswith("error: interrupted; the same command goes on after the last gate that ran\n")
+    assert kept()[0] == "weights"  # the second may have been interrupted while it was written
 
 
 def test_certify_and_verify(files: tuple[Path, Path], tmp_path: Path) -> None:

@@ -51,6 +51,14 @@ def make_batch(seed: int) -> tuple[Array, Array]:
     return make_image((2, 3, 97, 97), seed), make_label((2, 97, 97), 19, seed)
 
 
+def clear_gradients(twin: Twin) -> None:
+    """So that the next backward pass does not add to them."""
+    if twin.framework == "torch":
+        twin.model.zero_grad()
+    else:
+        twin.model.clear_gradients()
+
+
 def gradients(twin: Twin) -> dict[str, Array]:
     """Canonical name -> gradient."""
     return {

@@ -12,6 +12,7 @@ import models_paddle.trainer
 import models_torch.losses
 import models_torch.trainer
 from tests.models.golden import (
+    clear_gradients,
     digest,
     gradients,
     keys,
@@ -47,8 +48,7 @@ def one_pass(framework: str) -> dict[str, tuple[float, dict[str, Array]]]:
     }
     found = {}
     for name, criterion in criteria.items():
-        for parameter in twin.model.parameters():
-            parameter.grad = None
+        clear_gradients(twin)
         loss = criterion(outputs, labels)
         loss.backward(retain_graph=True)
         found[name] = float(loss), gradients(twin)

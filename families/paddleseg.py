@@ -16,7 +16,7 @@ ARCHITECTURE = Architecture(
     auxiliary_activation="relu",
     auxiliary_conv_bias=True,
     auxiliary_width=512,
-    leaky_slope=0.01,
+    leaky_slope=0.01,  # Paddle 3 keeps it as a double, Paddle 2 as a float32
     dropout="element",
 )
 

@@ -35,16 +35,6 @@ class BatchNorm(UnbiasedBatchNorm):
         return fused_multiply_add(features, scale.reshape([1, -1, 1, 1]), shift.reshape([1, -1, 1, 1]))
 
 
-class LeakyReLU(nn.LeakyReLU):
-    """LeakyReLU whose slope is a double for float64: Paddle 2 keeps it as a float32, 2e-10 off."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Any shape."""
-        if features.dtype != paddle.float64:
-            return nn.LeakyReLU.forward(self, features)  # not super(): Paddle's tracer would not find it
-        return paddle.where(features > 0, features, features * paddle.full_like(features, self._negative_slope))
-
-
 class ConvNorm(nn.Layer):
     """Convolution (same size at stride 1), BatchNorm and, unless None, an activation."""
 
@@ -78,7 +68,7 @@ def make_activation(activation: Activation | None, architecture: Architecture) -
         return None
     if activation == "relu":
         return nn.ReLU()
-    return LeakyReLU(architecture.leaky_slope)
+    return nn.LeakyReLU(architecture.leaky_slope)
 
 
 def make_dropout(architecture: Architecture) -> nn.Layer:

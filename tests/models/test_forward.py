@@ -21,7 +21,7 @@ NETWORKS = [name for name, family in FAMILIES.items() if family.architecture.hea
 SIZES = ((33, 33), (32, 32), (40, 65), (47, 24), (8, 8), (1, 1))
 HEADS = ("logits", "auxiliary_logits")
 FLOAT64_LIMIT = 1e-9
-"""Of the greatest magnitude of torch's output; Paddle 2 keeps the slope of PaddleSeg's LeakyReLU as a float32, 2e-10 off."""
+"""Of the greatest magnitude of torch's output; Paddle 2 keeps PaddleSeg's slope as a float32, 2e-10 off."""
 FLOAT32_LIMIT = 1e-3
 """The same, of the float64 output: far above rounding, far below another function."""
 GRADIENT_LIMIT = 1e-9

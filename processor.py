@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from pathlib import Path
 
 
@@ -20,6 +22,14 @@ def configure_processor() -> None:
     os.environ.setdefault("KMP_BLOCKTIME", "0")
     if _is_amd_with_avx2():
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
+
+
+def return_freed_memory() -> None:
+    """Give the system back what was freed; glibc would keep it, in pieces that the next large tensors do not fit."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not in every C library
+        if trim is not None:
+            trim(0)
 
 
 def _is_amd_with_avx2() -> bool:

@@ -20,6 +20,7 @@ from parity.modules import ModuleInfo, paddle_modules, torch_modules
 from parity.pairing import Pairing, pair_modules
 from parity.report import Coverage, Guilty, Layer, Report
 from parity.stream import Reference
+from processor import return_freed_memory
 
 Array = np.ndarray[Any, Any]
 Images = Array | Mapping[str, Array]
@@ -62,7 +63,9 @@ def compare_models(
     pairing = pairs if isinstance(pairs, Pairing) else pair_modules(ours, theirs, pairs)
     chosen = {path: target for path, target in pairing.pairs.items() if _chosen(path, only, skip)}
     with run.in_eval_mode():
+        return_freed_memory()
         run.find_uninfluential(sharp="float64" in dtypes)
+        return_freed_memory()
         run.compare(pairing.pairs, chosen, theirs, MODES[mode], dtypes)
     coverage = _coverage(pairing, chosen, run, accept)
     attributes = _attributes(chosen, ours, theirs)
@@ -293,19 +296,29 @@ def _cast(torch_module: nn.Module, paddle_layer: Any, dtype: str) -> Iterator[No
     """Both models in `dtype`, and afterwards in the dtype of their first parameter before."""
     own = [_dtype_of(torch_module.parameters()), _dtype_of(paddle_layer.parameters())]
     torch_module.to(getattr(torch, dtype))
-    paddle_layer.to(dtype=dtype)
+    _to_paddle_dtype(paddle_layer, dtype)
     try:
         yield
     finally:
         if own[0]:
             torch_module.to(getattr(torch, own[0]))
         if own[1]:
-            paddle_layer.to(dtype=own[1])
+            _to_paddle_dtype(paddle_layer, own[1])
+
+
+def _to_paddle_dtype(layer: Any, dtype: str) -> None:
+    """`layer` in `dtype`. Paddle would copy every tensor, also to the dtype that it has."""
+    if any(_dtype_name(tensor) != dtype for tensor in (*layer.parameters(), *layer.buffers())):
+        layer.to(dtype=dtype)
 
 
 def _dtype_of(parameters: Any) -> str | None:
     first = next(iter(parameters), None)
-    return None if first is None else str(first.dtype).rpartition(".")[2].lower()
+    return None if first is None else _dtype_name(first)
+
+
+def _dtype_name(tensor: Any) -> str:
+    return str(tensor.dtype).rpartition(".")[2].lower()
 
 
 def _is_bypassed(layer: ModuleInfo, follower: Follower) -> bool:

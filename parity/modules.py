@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from converter.bridge import CANONICAL_LEAVES
+from parity.tensors import paddle_to_torch
 
 Array = np.ndarray[Any, Any]
 
@@ -28,8 +29,8 @@ KINDS: dict[str, str] = {
 class ModuleInfo:
     """A module: its path, the object, kind ("conv", "norm", …, "plain", or "composite"), and own tensors.
 
-    `tensors` are parameters and buffers, under torch's leaf names, as arrays of their own dtype; `names`
-    gives the attribute each is in.
+    `tensors` are parameters and buffers, under torch's leaf names, as arrays of their own dtype, which share the
+    module's memory; `names` gives the attribute each is in.
     """
 
     path: str
@@ -74,7 +75,7 @@ def paddle_modules(model: Any) -> dict[str, ModuleInfo]:
         seen.add(id(layer))
         own = {**dict(layer._parameters), **dict(layer._buffers)}
         names = {CANONICAL_LEAVES.get(name, name): name for name, tensor in own.items() if tensor is not None}
-        tensors = {name: own[attribute].numpy() for name, attribute in names.items()}
+        tensors = {name: paddle_to_torch(own[attribute]).cpu().numpy() for name, attribute in names.items()}
         found[path] = ModuleInfo(path, layer, _kind(layer, any(True for _ in layer.children())), order, tensors, names)
     return found
 

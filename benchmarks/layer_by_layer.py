@@ -88,7 +88,10 @@ def work(name: str, side: int, depth: int) -> None:
     """In the child: do the work once and print its seconds and peak memory in MB."""
     import contextlib
 
-    import parity  # noqa: F401 - configures the threads before torch is imported
+    import parity.harness  # noqa: F401 - configures the processor before torch is imported
+
+    if name == "padiff":
+        import padiff  # noqa: F401
 
     models = build_twins(depth)
     start = time.perf_counter()

@@ -170,8 +170,8 @@ def _not_finite(actual: Array, expected: Array) -> str:
 
 def _constant(actual: Array, expected: Array) -> str:
     for name, values in (("Paddle's", actual), ("torch's", expected)):
-        # Mostly, the first few tell.
-        if len(values) > 1 and all((part == values[0]).all() for part in (values[:1024], values)):
+        sample = values[:: 1 + len(values) // 1024]  # of all channels: mostly it tells
+        if len(values) > 1 and all((part == values[0]).all() for part in (sample, values)):
             return f"{name} output is constant ({values[0]:g}), which proves nothing"
     return ""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import paddle
 from paddle import Tensor, nn
 
@@ -64,5 +66,7 @@ def to_rows(maps: Tensor) -> Tensor:
 
 
 def self_mask(size: int, like: Tensor) -> Tensor:
-    """(size, size): minus infinity on the diagonal, zero elsewhere."""
-    return paddle.diag(paddle.full([size], float("-inf"), dtype=like.dtype))
+    """(size, size): minus infinity on the diagonal, zero elsewhere. ONNX has no `diag`."""
+    index = paddle.arange(size)
+    zero = paddle.zeros([1], like.dtype)
+    return paddle.where(index == index.unsqueeze(1), zero - math.inf, zero)

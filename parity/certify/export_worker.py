@@ -1,8 +1,8 @@
 """One step of the gate "export chain": `python -m parity.certify.export_worker STEP CASE PROGRAM OUT SHAPE [PASS]`.
 
-STEP is save, reload, plain or onednn. CASE is an .npz of images and weights, PROGRAM the path of the saved program;
-every step but save writes the network's outputs to OUT. SHAPE is the input's in JSON, null for any size. PASS is one of
-Paddle Inference that is left out.
+STEP is save, reload, plain, onednn or onnx. CASE is an .npz of images and weights, PROGRAM the path of the saved
+program; every step but save writes the network's outputs to OUT. SHAPE is the input's in JSON, null for any size. PASS
+is one of Paddle Inference that is left out.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
+ONNX_OPSET = 16
+
 ENDINGS = (".json", ".pdmodel")
 """Of the program, in Paddle 3 and in Paddle 2."""
 
@@ -29,10 +31,14 @@ def main(step: str, case: Path, program: Path, out: Path, shape: list[int | None
     images = tensors.pop("images")
     if step == "save":
         save(settings, tensors, program, shape)
+        return
+    if step == "reload":
+        outputs = reload(program, images)
+    elif step == "onnx":
+        outputs = run_onnx(program, images)
     else:
-        onednn = step == "onednn"
-        outputs = reload(program, images) if step == "reload" else infer(program, images, without, onednn=onednn)
-        np.savez(out, *outputs)
+        outputs = infer(program, images, without, onednn=step == "onednn")
+    np.savez(out, *outputs)
 
 
 def save(settings: dict[str, Any], tensors: dict[str, Array], program: Path, shape: list[int | None]) -> None:
@@ -66,8 +72,7 @@ def infer(program: Path, images: Array, without: Sequence[str], *, onednn: bool)
     """The outputs by Paddle Inference, which prints each of its passes as it runs it; `without` some of them."""
     from models_paddle import paddle
 
-    ending = next(ending for ending in ENDINGS if program.with_name(program.name + ending).exists())
-    config = paddle.inference.Config(f"{program}{ending}", f"{program}.pdiparams")
+    config = paddle.inference.Config(*_files(program))
     config.disable_gpu()
     switch = "enable_mkldnn" if onednn else "disable_mkldnn"
     if hasattr(config, switch):  # Paddle 2.6 has no switch for off, which is its default
@@ -80,6 +85,21 @@ def infer(program: Path, images: Array, without: Sequence[str], *, onednn: bool)
     handle.copy_from_cpu(images)
     predictor.run()
     return [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]
+
+
+def run_onnx(program: Path, images: Array) -> list[Array]:
+    """The outputs of the program converted by paddle2onnx, by ONNX Runtime."""
+    import onnxruntime
+    import paddle2onnx
+
+    converted = paddle2onnx.export(*_files(program), opset_version=ONNX_OPSET)
+    session = onnxruntime.InferenceSession(converted, providers=["CPUExecutionProvider"])
+    return list(session.run(None, {session.get_inputs()[0].name: images}))
+
+
+def _files(program: Path) -> tuple[str, str]:
+    ending = next(ending for ending in ENDINGS if program.with_name(program.name + ending).exists())
+    return f"{program}{ending}", f"{program}.pdiparams"
 
 
 if __name__ == "__main__":

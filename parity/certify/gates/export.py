@@ -1,10 +1,11 @@
-"""Gate "export chain": dynamic network, saved program, reloaded program, Paddle Inference plain and with oneDNN.
+"""Gate "export chain": dynamic network, saved program, reloaded program, Paddle Inference plain and with oneDNN, ONNX.
 
 Each step runs in a process of its own: a crash is a finding.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import re
@@ -32,11 +33,14 @@ STEPS = {
     "reload": "reloaded",
     "plain": "Paddle Inference",
     "onednn": "Paddle Inference with oneDNN",
+    "onnx": "ONNX Runtime",
 }
 
 
 def run(subject: Subject, *, shapes: Sequence[str] = tuple(SHAPES)) -> Evidence:
     """Outputs of every step against the eager float64 network, by the distance of the eager float32 one."""
+    missing = _why_no_onnx()
+    steps = {step: title for step, title in STEPS.items() if step != "onnx" or not missing}
     images = np.random.default_rng([subject.seed, 7]).standard_normal((1, 3, *SIZE)).astype(np.float32)
     exact, eager = (_eager(subject, images, dtype) for dtype in ("float64", "float32"))
     checks = []
@@ -50,10 +54,20 @@ def run(subject: Subject, *, shapes: Sequence[str] = tuple(SHAPES)) -> Evidence:
             if not saved:
                 checks.append(_check(f"{name}, save", math.inf, saved.explanation))
                 continue
-            for step, title in STEPS.items():
+            for step, title in steps.items():
                 subject.progress(f"export chain, {name}, {title}")
                 checks.append(_step(step, f"{name}, {title}", case, program, shape, exact, eager))
-    return Evidence(checks=checks, remarks=["ONNX is not part of this certificate"])
+    return Evidence(checks=checks, remarks=[f"ONNX is not part of this certificate: {missing}"] if missing else [])
+
+
+def _why_no_onnx() -> str:
+    """What keeps this environment from the step "onnx"; empty if nothing does."""
+    from models_paddle import paddle
+
+    if paddle.__version__.startswith("2."):
+        return f"paddle2onnx needs Paddle 3, this is {paddle.__version__}"
+    packages = [name for name in ("paddle2onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
+    return f"install ccnet-parity[onnx] ({' and '.join(packages)})" if packages else ""
 
 
 def _eager(subject: Subject, images: Array, dtype: str) -> list[Array]:
@@ -114,8 +128,10 @@ def explain(step: str, ended: Finished, *, cured: bool) -> str:
     where = f" in {guilty}" if guilty else ""
     switches = [f"Config.delete_pass({guilty!r})"] if cured else []
     switches += ["Config.disable_mkldnn()"] if step == "onednn" else []
+    reported = re.findall(r"\[ERROR\]\[Paddle2ONNX\] (.+)", ended.output)
+    reason = f": {reported[-1].strip()}" if step == "onnx" and reported else ""
     advice = f"; {' or '.join(switches)} avoids it" if switches else ""
-    return f"{ended.explanation}{where}{advice}"
+    return f"{ended.explanation}{reason}{where}{advice}"
 
 
 def _check(name: str, measured: float, detail: str) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -186,12 +187,29 @@ def test_unsynchronised_statistics_fail(folder: Path) -> None:
 
 
 def test_export_chain(folder: Path) -> None:
-    """The twin's formulation survives oneDNN."""
-    checks = export.run(make_subject(folder), shapes=["any shape"]).checks
-    assert [check.name for check in checks] == [
-        f"any shape, {step}" for step in ("reloaded", "Paddle Inference", "Paddle Inference with oneDNN")
-    ]
-    assert all(checks), [check.detail for check in checks if not check]
+    """The twin's formulation survives oneDNN and paddle2onnx."""
+    evidence = export.run(make_subject(folder), shapes=["any shape"])
+    steps = ["reloaded", "Paddle Inference", "Paddle Inference with oneDNN", "ONNX Runtime"]
+    if paddle.__version__.startswith("2."):
+        steps.pop()
+        assert "needs Paddle 3" in str(evidence.remarks)
+    assert [check.name for check in evidence.checks] == [f"any shape, {step}" for step in steps]
+    assert all(evidence.checks), [check.detail for check in evidence.checks if not check]
+
+
+@pytest.mark.skipif(paddle.__version__.startswith("2."), reason="paddle2onnx needs Paddle 3")
+def test_an_operator_that_onnx_has_not_fails_the_chain(folder: Path) -> None:
+    port = "tests.parity.certify.inexpressible:build"
+    checks = export.run(make_subject(folder, port=port), shapes=["fixed shape"]).checks
+    assert [bool(check) for check in checks] == [True, True, True, False]
+    assert "crashed with SIGABRT" in checks[-1].detail
+    assert "unsupported operators" in checks[-1].detail
+
+
+def test_without_the_packages_onnx_is_named_as_not_covered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    evidence = export.run(make_subject(folder), shapes=[])
+    assert "ONNX is not part of this certificate" in str(evidence.remarks)
 
 
 def test_a_port_that_cannot_be_saved_fails(folder: Path) -> None:

@@ -127,7 +127,7 @@ def _make_dataset(folder: Path, **options: Any) -> None:
     from evaluation.generate import make_dataset
 
     with phases() as progress:
-        make_dataset(folder, progress=progress, **options)
+        make_dataset(folder, train_ids=True, progress=progress, **options)
     click.echo(f"{folder}: {' and '.join(f'{n} {split}' for split, n in options['counts'].items())} pictures generated")
 
 

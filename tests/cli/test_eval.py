@@ -109,7 +109,8 @@ def test_a_set_is_generated(tmp_path):
     assert "1 train and 2 val pictures generated" in result.stdout
     with Image.open(image_path(tmp_path / "set")) as picture:
         assert picture.size == (128, 64)
-    assert len(list((tmp_path / "set").rglob("*_labelIds.png"))) == 3
+    for kind in ("labelIds", "labelTrainIds"):
+        assert len(list((tmp_path / "set").rglob(f"*_{kind}.png"))) == 3
     again = run("ccnet-eval", "--make-dataset", tmp_path / "set")
     assert_one_line_error(again, 2, "not an empty folder")
 

@@ -11,6 +11,10 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Numbers of `mallopt`'s settings in glibc's malloc.h."""
 
 
+ALLOCATOR_VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+"""The user's own settings of glibc's allocator."""
+
+
 def configure_processor() -> None:
     """Use every core and its vector units, and let waiting threads sleep soon. Call before importing torch or Paddle.
 
@@ -27,7 +31,7 @@ def configure_processor() -> None:
     os.environ.setdefault("KMP_BLOCKTIME", "0")
     if _is_amd_with_avx2():
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
-    if not {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"} & os.environ.keys():
+    if not os.environ.keys() & set(ALLOCATOR_VARIABLES):
         _call_allocator("mallopt", M_MMAP_THRESHOLD, 64 << 20)
         _call_allocator("mallopt", M_TRIM_THRESHOLD, 256 << 20)
 

@@ -23,7 +23,7 @@ def find_uninfluential(model: nn.Module, images: Tensor) -> tuple[list[str], lis
     Second, those of them that are dead: weights of modules that the pass called. A bias alone may have no
     influence by analysis, as the key's before a softmax.
 
-    Influence is |gradient x parameter| at its greatest element (|gradient| where that is zero), for a fixed
+    Influence is the greatest |gradient| times the greatest |parameter| (alone, if the parameter is zero), for a fixed
     random weighting of the outputs. What is dead in a corner of `images` is looked for in a larger one; a
     model that refuses the corner, as one of a fixed input size does, gets them whole.
     """
@@ -100,7 +100,7 @@ def _observed_gradients(parameters: Mapping[str, Tensor], influence: dict[str, f
 def _influence(parameter: Tensor) -> float:
     if parameter.grad is None or not parameter.numel():
         return 0.0
-    return _greatest(parameter.grad * parameter.detach()) or _greatest(parameter.grad)
+    return _greatest(parameter.grad) * (_greatest(parameter.detach()) or 1.0)
 
 
 def _greatest(values: Tensor) -> float:

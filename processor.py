@@ -10,7 +10,6 @@ from pathlib import Path
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Numbers of `mallopt`'s settings in glibc's malloc.h."""
 
-
 ALLOCATOR_VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 """The user's own settings of glibc's allocator."""
 

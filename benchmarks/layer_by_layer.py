@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -108,10 +107,7 @@ def measure(names: Sequence[str], side: int, *, depth: int = 101, repeats: int =
     for _ in range(repeats):
         for name, columns in zip(names, found, strict=True):
             command = [sys.executable, "-m", "benchmarks.layer_by_layer", name, str(side), str(depth)]
-            # The allocator's settings are the toolkit's own, and PaDiff's users do without.
-            own = {"GLIBC_TUNABLES": ""} if name == "padiff" else {}
-            environment = {**os.environ, **own}
-            output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
+            output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
             for column, figure in zip(columns, json.loads(output.splitlines()[-1]), strict=True):
                 column.append(figure)
     return found

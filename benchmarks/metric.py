@@ -6,12 +6,9 @@ that take turns, and must arrive at the same integers.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any
-
-os.environ.setdefault("GLIBC_TUNABLES", "")  # the allocator as others have it: with ours, theirs takes a third
 
 import models_paddle  # isort: skip - configures the threads before Paddle is imported
 import numpy as np

@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from evaluation.labels import IGNORED, NAMES, NUM_CLASSES
 
 Array = np.ndarray[Any, Any]
+
+PIECE = 1 << 18
+"""Pixels that are checked and joined before the next, while the processor's cache holds them."""
 
 
 def count_confusion(prediction: Array, label: Array, num_classes: int = NUM_CLASSES) -> Array:
@@ -20,23 +25,33 @@ def count_confusion(prediction: Array, label: Array, num_classes: int = NUM_CLAS
     """
     if prediction.shape != label.shape:
         raise ValueError(f"the prediction is {prediction.shape}, its label {label.shape}; they must have one shape")
-    # One pass over byte pairs, label and prediction in one 16-bit number, whatever the values are.
-    pairs = _bytes(label).astype(np.uint16).ravel()
-    pairs <<= 8
-    pairs |= _bytes(prediction).ravel()
-    table = np.bincount(pairs, minlength=1 << 16).reshape(256, 256)
+    rows, columns = _integers(label), _integers(prediction)
+    pairs = torch.empty(label.size, dtype=torch.int32)
+    for row, column, pair in zip(*(values.split(PIECE) for values in (rows, columns, pairs)), strict=True):
+        for ids in (row, column):
+            _check(ids)
+        torch.add(column, row.to(torch.promote_types(row.dtype, torch.int32)), alpha=256, out=pair)
+    table = torch.bincount(pairs, minlength=1 << 16).numpy().reshape(256, 256)  # twice as fast as NumPy's
     counted = table[:num_classes, :num_classes]
     strange = label.size - int(table[IGNORED].sum()) - int(counted.sum())
     if strange:
         raise ValueError(f"{strange} pixels have a label or prediction that is none of {num_classes} classes")
-    return counted.astype(np.int64)
+    return counted.copy()
 
 
-def _bytes(values: Array) -> Array:
-    """`values` as uint8. Raises ValueError if one does not fit."""
-    if values.dtype != np.uint8 and values.size and not 0 <= values.min() <= values.max() <= IGNORED:
-        raise ValueError(f"values from {values.min()} to {values.max()} are no train ids, which are 0 … {IGNORED}")
-    return values.astype(np.uint8, copy=False)
+def _integers(values: Array) -> Tensor:
+    """`values` in a row, uint8 or int64."""
+    dtype = np.uint8 if values.dtype == np.uint8 else np.int64
+    # Writable, though nothing is written: torch warns of other memory, as Pillow's.
+    return torch.from_numpy(np.require(values, dtype, ["C", "W"])).ravel()
+
+
+def _check(ids: Tensor) -> None:
+    """Raises ValueError if one is no train id."""
+    if ids.dtype != torch.uint8:
+        least, greatest = map(int, torch.aminmax(ids))
+        if least < 0 or greatest > IGNORED:
+            raise ValueError(f"values from {least} to {greatest} are no train ids, which are 0 … {IGNORED}")
 
 
 @dataclass(frozen=True)

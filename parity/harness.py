@@ -20,7 +20,7 @@ from parity.modules import ModuleInfo, paddle_modules, torch_modules
 from parity.pairing import Pairing, pair_modules
 from parity.report import Coverage, Guilty, Layer, Report
 from parity.stream import Reference
-from processor import return_freed_memory
+from processor import quiet_collector, return_freed_memory
 
 Array = np.ndarray[Any, Any]
 Images = Array | Mapping[str, Array]
@@ -62,7 +62,7 @@ def compare_models(
     ours, theirs = torch_modules(torch_module), paddle_modules(paddle_layer)
     pairing = pairs if isinstance(pairs, Pairing) else pair_modules(ours, theirs, pairs)
     chosen = {path: target for path, target in pairing.pairs.items() if _chosen(path, only, skip)}
-    with run.in_eval_mode():
+    with run.in_eval_mode(), quiet_collector():
         return_freed_memory()
         run.find_uninfluential(sharp="float64" in dtypes)
         return_freed_memory()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import weakref
 
 import pytest
 
@@ -48,3 +50,42 @@ def test_freed_memory_goes_back(calls):
 def test_an_allocator_without_the_function_is_left_alone(monkeypatch, platform):
     monkeypatch.setattr(processor.sys, "platform", platform)
     processor._call_allocator("no_such_function", 0)
+
+
+class Ring:
+    """Refers to itself, so that only the collector frees it."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+def test_the_collector_sees_only_what_is_made_within():
+    before, frozen = Ring(), gc.get_freeze_count()
+    old = weakref.ref(before)
+    with processor.quiet_collector():
+        within = Ring()
+        new = weakref.ref(within)
+        del before, within
+        gc.collect()
+        assert new() is None
+        assert old() is not None
+    gc.collect()
+    assert old() is None
+    assert gc.get_freeze_count() == frozen
+
+
+def test_another_s_frozen_heap_stays_frozen():
+    gc.freeze()
+    try:
+        with processor.quiet_collector():
+            pass
+        assert gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
+
+
+def test_an_error_thaws_the_heap():
+    frozen = gc.get_freeze_count()
+    with pytest.raises(KeyError), processor.quiet_collector():
+        raise KeyError
+    assert gc.get_freeze_count() == frozen

@@ -34,6 +34,25 @@ def test_every_cell_is_a_count(seed, dtype):
     assert confusion.dtype == np.int64
 
 
+def test_memory_that_nobody_may_write_to_and_several_dtypes(recwarn):
+    prediction, label = make_arrays(0)
+    expected = count_confusion(prediction, label)
+    label.flags.writeable = False
+    np.testing.assert_array_equal(count_confusion(prediction.astype(np.uint16), label), expected)
+    np.testing.assert_array_equal(count_confusion(prediction[:, ::-1], label[:, ::-1].astype(np.int16)), expected)
+    assert not recwarn.list
+
+
+def test_pictures_of_several_pieces(monkeypatch):
+    monkeypatch.setattr("evaluation.confusion.PIECE", 100)
+    for dtype in (np.uint8, np.int64):
+        prediction, label = make_arrays(0, dtype=dtype)
+        assert count_confusion(prediction, label).sum() == (label != 255).sum()
+        prediction[-1, -1] = 200
+        with pytest.raises(ValueError, match="1 pixels have"):
+            count_confusion(prediction, np.where(label == 255, 0, label).astype(dtype))
+
+
 def paddleseg_areas(monkeypatch, prediction, label):
     """PaddleSeg's three vectors. Its concatenation of scalars, which current Paddle refuses, is made a stack."""
     monkeypatch.setattr(metrics.paddle, "concat", lambda parts: paddle.stack([part.reshape([]) for part in parts]))

@@ -96,13 +96,14 @@ class Worker:
 
 
 @contextmanager
-def start_workers(modules: Sequence[Sequence[str]]) -> Iterator[list[Worker]]:
+def start_workers(modules: Sequence[Sequence[str]], **environment: str) -> Iterator[list[Worker]]:
     """A worker for each module and its arguments. Each has made its first call alone before the next starts."""
+    variables = {**os.environ, **environment}
     with ExitStack() as stack:
         workers = []
         for module in modules:
             command = [sys.executable, "-m", *module]
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)
             stack.enter_context(process)
             stack.callback(process.kill)
             workers.append(Worker(process))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from parity.comparison import Comparison, compare, failed
 from parity.modules import ModuleInfo
-from parity.report import Layer
+from parity.report import INPUT_SITE, Layer
 from parity.stream import Event, Kind, Reference
 from parity.tensors import flatten, paddle_to_torch, refill, torch_to_paddle
 
@@ -58,7 +58,7 @@ class Follower:
         try:
             for path in self._pairs:
                 module = self._modules[path].module
-                handles.append(module.register_forward_pre_hook(self._before(path)))
+                handles.append(_hook_inputs(module, self._before(path)))
                 handles.append(module.register_forward_post_hook(self._after(path)))
             with paddle.no_grad():
                 return layer(images)
@@ -67,7 +67,7 @@ class Follower:
                 handle.remove()
 
     def _before(self, path: str) -> Callable[..., Any]:
-        def hook(layer: Any, inputs: Any) -> Any:
+        def hook(inputs: Any) -> Any:
             call = self.calls[path] = self.calls.get(path, -1) + 1
             caller = self._callers[-1] if self._callers else ("", 0)
             self._callers.append((path, call))
@@ -77,7 +77,7 @@ class Follower:
             if event is None:
                 return None
             actual = flatten(inputs)
-            site = f"input of {self._pairs[path] or 'the network'}"
+            site = f"{INPUT_SITE}{self._pairs[path] or 'the network'}"
             for comparison, index, shape in self._compared(actual, event):
                 if not comparison:
                     where = self._pairs.get(caller[0], caller[0])
@@ -148,6 +148,14 @@ class Follower:
         return Layer(
             path=path, call=call, output=index, site=site, shape=shape, comparison=comparison, **self._coordinates
         )
+
+
+def _hook_inputs(module: Any, hook: Callable[[Any], Any]) -> Any:
+    """Let `hook` see, and replace, the positional and keyword arguments, a pair, of each call of `module`."""
+    try:
+        return module.register_forward_pre_hook(lambda layer, args, kwargs: hook((args, kwargs)), with_kwargs=True)
+    except TypeError:  # Paddle 2.6, which shows its hooks no keywords
+        return module.register_forward_pre_hook(lambda layer, args: (hook((args, {})) or (None,))[0])
 
 
 def _identity(actual: list[Any], event: Event) -> tuple[int, ...]:

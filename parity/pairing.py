@@ -1,8 +1,8 @@
 """Which Paddle layer is the counterpart of which torch module.
 
-By path where both networks have the same ones; by a mapping the user gives; else proposed from equal
-weights, order, kind and shapes. A pair's two modules must be of one kind: what has no counterpart of its
-own is compared as part of the module around it, and is named.
+By path where both networks have the same ones; by a mapping the user gives; else, and for the few layers that a twin
+has under another name, proposed from equal weights, order, kind and shapes. A pair's two modules must be of one kind:
+what has no counterpart of its own is compared as part of the module around it, and is named.
 """
 
 from __future__ import annotations
@@ -45,6 +45,10 @@ def pair_modules(torch: Modules, paddle: Modules, mapping: Mapping[str, str] | N
         pairs, origin = _by_mapping(torch, paddle, mapping), "mapping"
     elif _twins(torch, paddle):
         pairs, origin = {path: path for path in torch if path in paddle}, "path"
+        if any(info.is_leaf and info.tensors and info.path not in paddle for info in torch.values()):
+            proposed, ambiguous = _proposed(_without(torch, pairs), _without(paddle, pairs))
+            if proposed.keys() - pairs.keys():
+                pairs, origin = proposed | pairs, "path, the rest by proposal"
     else:
         pairs, ambiguous = _proposed(torch, paddle)
         origin = "proposal"
@@ -57,6 +61,10 @@ def _twins(torch: Modules, paddle: Modules) -> bool:
     weighty = [info for info in torch.values() if info.is_leaf and info.tensors]
     namesakes = sum(info.path in paddle for info in weighty)
     return 2 * namesakes > len(weighty)
+
+
+def _without(modules: Modules, paths: Mapping[str, str]) -> Modules:
+    return {path: info for path, info in modules.items() if path not in paths}
 
 
 def _by_mapping(torch: Modules, paddle: Modules, mapping: Mapping[str, str]) -> dict[str, str]:

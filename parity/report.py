@@ -12,6 +12,9 @@ from typing import Any
 
 from parity.comparison import Comparison
 
+INPUT_SITE = "input of "
+"""What the site of a probe begins with that is an input; the path of the layer it was handed to follows."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
@@ -47,8 +50,9 @@ class Coverage:
     """What was compared, and what was not.
 
     `uncovered` are leaves with parameters seen only through the network's outputs, `uncalled` paired
-    modules that no pass reached, `uninfluential` parameters on which no output depends. `accepted` are
-    names of gaps the user takes responsibility for.
+    modules that no pass reached, `redrawn` those whose boundaries the port draws elsewhere (`parity.boundaries`),
+    `uninfluential` parameters on which no output depends. `accepted` are names of gaps
+    the user takes responsibility for.
     """
 
     paired: tuple[str, ...]
@@ -57,6 +61,7 @@ class Coverage:
     uncovered: tuple[str, ...] = ()
     ambiguous: tuple[str, ...] = ()
     uncalled: tuple[str, ...] = ()
+    redrawn: tuple[str, ...] = ()
     uninfluential: tuple[str, ...] = ()
     accepted: tuple[str, ...] = ()
     origin: str = "path"
@@ -90,6 +95,8 @@ class Report:
     coverage: Coverage
     guilty: tuple[Guilty, ...] = ()
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the comparison took for equal that is so in float32 alone."""
     weights: Mapping[str, Any] = field(default_factory=dict)
     pairs: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -133,6 +140,7 @@ class Report:
             and {"path": first.path, "call": first.call, "mode": first.mode, "dtype": first.dtype},
             "guilty": [{**asdict(guilty), "sentence": guilty.sentence} for guilty in self.guilty],
             "problems": list(self.problems),
+            "notes": list(self.notes),
             "coverage": asdict(self.coverage),
             "layers": [layer.to_json() for layer in self.layers],
             "weights": dict(self.weights),

@@ -58,11 +58,14 @@ def _print_gaps(report: Report, console: Console) -> None:
         "Paddle layers without a counterpart": coverage.unpaired_paddle,
         "parameters that influence no output": coverage.uninfluential,
         "paired but never called": coverage.uncalled,
+        "whose boundaries the port draws elsewhere": coverage.redrawn,
     }
     for what, names in gaps.items():
         if names:
             more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
             console.print(f"not compared, {what}: {', '.join(names[:LISTED])}{more}", soft_wrap=True)
+    for note in report.notes:
+        console.print(f"compared with: {note}", soft_wrap=True)
     if report.incumbents:
         verdicts = (f"{name} {'passes' if said['passed'] else 'fails'}" for name, said in report.incumbents.items())
         console.print(f"other criteria on the float32 outputs: {', '.join(verdicts)}", soft_wrap=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models_paddle import paddle
-from parity.harness import evaluating
+from parity.passes import evaluating
 
 Array = np.ndarray[Any, Any]
 PASSES = 2

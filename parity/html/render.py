@@ -39,6 +39,7 @@ GAPS = {
     "uncovered": ("uncovered", "layers with weights but no counterpart: seen only through the network's outputs"),
     "ambiguous": ("ambiguous", "layers with several possible counterparts of equal weights"),
     "uncalled": ("never called", "paired, but no forward pass reached them"),
+    "redrawn": ("drawn elsewhere", "the port has other boundaries there: compared in and around them instead"),
     "uninfluential": ("without influence", "parameters that no output depends on: a mistake in them cannot show"),
 }
 """Field of the coverage -> its short name and what it means."""
@@ -118,6 +119,7 @@ def _facts(report: Report) -> list[str]:
         f"recurrence {settings['recurrence']}" if settings.get("recurrence") is not None else "",
         f"{len(report.layers)} comparisons of {len(report.coverage.paired)} modules",
         f"{'input' if len(inputs) == 1 else 'inputs'} {', '.join(inputs)}" if inputs else "no input",
+        *(f"compared with {note}" for note in report.notes),
     ]
     return [fact for fact in facts if fact]
 

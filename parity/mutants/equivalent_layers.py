@@ -25,6 +25,14 @@ def functional_activations(port: Port) -> None:
 
 
 @mutant(EQUIVALENTS)
+def slopes_written_out(port: Port) -> None:
+    """LeakyReLU's slope is 0.01, where InPlaceABN keeps it as a float32."""
+    for path, activation in list(port.matching("*.activation").items()):
+        if isinstance(activation, nn.LeakyReLU):
+            port.replace(path, nn.LeakyReLU(0.01))
+
+
+@mutant(EQUIVALENTS)
 def norms_folded(port: Port) -> None:
     """Every BatchNorm of the backbone is folded into its convolution."""
     for block in port.of_type(ConvNorm, "backbone.*"):

@@ -76,6 +76,38 @@ def nested(port: Port) -> None:
 
 
 @mutant(EQUIVALENTS)
+def activations_outside(port: Port) -> None:
+    """Convolution and norm stand in a container, the activation in the code around it."""
+    for conv_norm in port.of_type(ConvNorm, "backbone.stage*"):
+        conv_norm.forward = _without_activation(conv_norm)
+    for block in port.of_type(Bottleneck):
+        block.forward = _activating_block(block)
+
+
+@mutant(EQUIVALENTS)
+def one_activation_for_a_block(port: Port) -> None:
+    """A residual block has one ReLU and calls it three times, as in the official code."""
+    for block in port.of_type(Bottleneck):
+        block.reduce.activation = block.spatial.activation = block.activation
+
+
+@mutant(EQUIVALENTS)
+def residual_outside_the_attention(port: Port) -> None:
+    """The attention returns what is to be added; the head adds it."""
+    head, attention = port["head"], port["head.attention"]
+    whole = attention.forward
+    attention.forward = lambda features: whole(features) - features
+
+    def forward(features: Any) -> Any:
+        attended = head.reduce(features)
+        for _ in range(head.recurrence):
+            attended = attended + head.attention(attended)
+        return head.classifier(head.dropout(head.fuse(head.concatenate(features, head.refine(attended)))))
+
+    head.forward = forward
+
+
+@mutant(EQUIVALENTS)
 def dictionary_output(port: Port) -> None:
     """The logits come in a dictionary."""
     forward = port.network.forward
@@ -87,6 +119,21 @@ def without_dropout(port: Port) -> None:
     """A port for inference only leaves dropout out."""
     for head in ("head", "auxiliary_head"):
         port.replace(f"{head}.dropout", nn.Identity())
+
+
+def _without_activation(conv_norm: Any) -> Callable[[Any], Any]:
+    return lambda features: conv_norm.norm(conv_norm.conv(features))
+
+
+def _activating_block(block: Any) -> Callable[[Any], Any]:
+    def forward(features: Any) -> Any:
+        reduced = functional.relu(block.reduce(features))
+        expanded = block.expand(functional.relu(block.spatial(reduced)))
+        return block.activation(
+            block.residual(expanded, features if block.shortcut is None else block.shortcut(features))
+        )
+
+    return forward
 
 
 def _renamed(layer: Any, names: dict[str, str]) -> dict[str, Any]:

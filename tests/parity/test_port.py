@@ -107,6 +107,22 @@ def test_partial_mapping_fails_and_can_be_accepted(ours):
     assert compare_models(ours, port, INPUTS, pairs=pairing, dtypes=["float64"], accept=["*"])
 
 
+def test_a_twin_with_a_few_other_names_is_paired_by_path_and_proposal(ours):
+    port = make_twins()[1]
+    attention = port.head.attention
+    for old, new in {"query": "q", "key": "k", "value": "v"}.items():
+        attention.__dict__[old] = getattr(attention, old)  # for the forward pass
+        attention._sub_layers[new] = attention._sub_layers.pop(old)
+    pairing = pair_modules(torch_modules(ours), paddle_modules(port))
+    assert pairing.origin == "path, the rest by proposal"
+    assert pairing.pairs["head.attention.key"] == "head.attention.k"
+    assert not pairing.uncovered
+    assert compare_models(ours, port, INPUTS, dtypes=["float64"])
+    attention.k.weight.set_value(attention.k.weight * 1.0001)
+    report = compare_models(ours, port, INPUTS, dtypes=["float64"])
+    assert {one.path for one in report.guilty} == {"head.attention.key"}
+
+
 def test_paddlesegs_own_ccnet_is_not_the_official_network(ours):
     from paddleseg.models import CCNet, ResNet101_vd
 

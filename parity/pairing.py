@@ -95,6 +95,8 @@ def _proposed(torch: Modules, paddle: Modules) -> tuple[dict[str, str], list[str
     ours = [info for info in torch.values() if info.is_leaf]
     theirs = [info for info in paddle.values() if info.is_leaf]
     leaves, ambiguous = _equal_weights(ours, theirs)
+    # Those with parameters first: activations, of which ports have more or fewer, would shift repeated blocks.
+    leaves |= _aligned([info for info in ours if info.tensors], [info for info in theirs if info.tensors], leaves)
     leaves |= _aligned(ours, theirs, leaves)
     return {"": "", **leaves, **_composites(torch, paddle, leaves)}, ambiguous
 

@@ -18,18 +18,17 @@ Trial = Callable[[Mapping[str, str]], Findings]
 Value = TypeVar("Value")
 
 
-def find_redrawn(
-    trial: Trial, pairs: Mapping[str, str], loose: Mapping[str, bool], failures: Collection[Failure]
-) -> set[str]:
+def find_redrawn(trial: Trial, pairs: Mapping[str, str], loose: Mapping[str, bool], whole: Findings) -> set[str]:
     """Torch paths of the pairs that are to be given up, since the port draws them elsewhere.
 
-    `trial` compares, isolated, with some of the `pairs`; with all it finds `failures`. `loose` are those that may be
+    `trial` compares, isolated, with some of the `pairs`; with all it finds `whole`. `loose` are those that may be
     given up, and whether one has parameters of its own. A suspect is kept if without it something else is accused that
     it explains: then it is wrong, not drawn elsewhere.
     """
+    trial = _remembering(trial, {frozenset(pairs): whole})
     redrawn: set[str] = set()
     kept: set[str] = set()
-    found = set(failures)
+    found = whole.failures
     while suspects := find_suspects(found, _without(loose, redrawn | kept)):
         explaining = _find_explaining(trial, _without(pairs, redrawn), suspects, found)
         kept |= explaining
@@ -78,6 +77,18 @@ def _find_explaining(trial: Trial, pairs: Mapping[str, str], suspects: set[str],
                 given_up.remove(suspect)
                 fresh -= before - after
     return suspects - given_up
+
+
+def _remembering(trial: Trial, known: dict[frozenset[str], Findings]) -> Trial:
+    """`trial`, which runs both networks, only for pairs that are not yet `known`."""
+
+    def remembered(pairs: Mapping[str, str]) -> Findings:
+        key = frozenset(pairs)
+        if key not in known:
+            known[key] = trial(pairs)
+        return known[key]
+
+    return remembered
 
 
 def _find_container(path: str, followed: Collection[str]) -> str:

@@ -75,8 +75,10 @@ def compare_models(
         notes: tuple[str, ...] = ()
         redrawn: set[str] = set()
         if find_suspects(found.failures, loose) or may_be_rounding(found):
-            notes, trial = write_out(torch_module, lambda: passes.isolate(pairing.pairs), stack)
-            redrawn = find_redrawn(passes.isolate, pairing.pairs, loose, trial.failures)
+            is_whole = first == ("float64", "isolated") and len(chosen) == len(pairing.pairs) and not fail_fast
+            whole = found if is_whole else passes.isolate(pairing.pairs)
+            notes, whole = write_out(torch_module, whole, lambda: passes.isolate(pairing.pairs), stack)
+            redrawn = find_redrawn(passes.isolate, pairing.pairs, loose, whole)
         followed = {path: target for path, target in pairing.pairs.items() if path not in redrawn}
         if notes or redrawn:
             found = passes.compare(followed, chosen, [first], None)

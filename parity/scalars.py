@@ -26,12 +26,14 @@ def may_be_rounding(found: Findings) -> bool:
     return any(layer.dtype == "float64" and layer.comparison.relative <= GREATEST for layer in found.failing)
 
 
-def write_out(model: Any, trial: Callable[[], Findings], stack: ExitStack) -> tuple[tuple[str, ...], Findings]:
+def write_out(
+    model: Any, found: Findings, trial: Callable[[], Findings], stack: ExitStack
+) -> tuple[tuple[str, ...], Findings]:
     """Let the scalars of torch's `model` be the decimals that they round, if less fails then in a `trial`.
 
-    Returns what was written out, and what is found then. `stack` will restore the scalars.
+    `found` is what a trial finds before. Returns what was written out, and what is found then. `stack` will restore
+    the scalars.
     """
-    found = trial()
     if not may_be_rounding(found):
         return (), found
     notes = []

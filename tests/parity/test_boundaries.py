@@ -259,7 +259,11 @@ class Taking(pnn.Conv2D):
         return super().forward(features)
 
 
-def test_arguments_given_by_keyword_are_seen_and_replaced():
+@pytest.mark.parametrize("of_paddle_2", [False, True])
+def test_arguments_given_by_keyword_are_seen_and_replaced(of_paddle_2, monkeypatch):
+    if of_paddle_2:
+        register = pnn.Layer.register_forward_pre_hook
+        monkeypatch.setattr(pnn.Layer, "register_forward_pre_hook", lambda layer, hook: register(layer, hook))
     images = np.random.default_rng(0).standard_normal((2, 3, 5, 6))
     ours, theirs = TorchPair(), Keywords(scale=1.5)
     for name, module in ours.named_children():
@@ -269,4 +273,7 @@ def test_arguments_given_by_keyword_are_seen_and_replaced():
     report = compare_models(ours, theirs, images, dtypes=["float64"], mode="isolated")
     assert [(one.path, one.site) for one in report.guilty] == [("", "input of second")]
     theirs.scale = 1.0
+    own = theirs.second.forward = MethodType(Taking.forward, theirs.second)
     assert compare_models(ours, theirs, images)
+    assert theirs.second.forward is own
+    assert "forward" not in vars(theirs.first)

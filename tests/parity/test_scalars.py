@@ -51,7 +51,9 @@ def test_a_port_may_write_its_slope_out(twins):
     set_slopes(theirs, 0.01)
     report = compare_models(ours, theirs, SMALL)
     assert report, report.summary
-    assert report.notes == (f"slope 0.01 for {rounded!r}, which is the same in float32",)
+    note = f"slope 0.01 for {rounded!r}, which is the same in float32"
+    is_rounded_by_paddle = paddle.__version__.startswith("2.")
+    assert report.notes == (() if is_rounded_by_paddle else (note,))
     assert ours.head.reduce.activation.negative_slope == rounded != 0.01
 
 

@@ -120,7 +120,7 @@ def _evaluate(
         raise EvaluationError(
             f"interrupted after {totals.images} of {len(share)} images; the same command with --resume goes on there"
         ) from None
-    except Exception:
+    except Exception:  # whatever it was: what is counted so far is kept, and the error goes on
         state.save()
         raise
 

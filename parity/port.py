@@ -32,7 +32,7 @@ def load_port(spec: str) -> Any:
     sys.path.insert(0, str(Path.cwd()))
     try:
         layer = getattr(importlib.import_module(module_name), function_name)()
-    except Exception as error:
+    except Exception as error:  # whatever the user's own code raises; the message names it
         text = " ".join(str(error).split())
         raise ParityInputError(f"--port {spec}: cannot build it ({type(error).__name__}: {text})") from error
     finally:

@@ -132,17 +132,22 @@ def test_a_twin_whose_containers_leave_their_activation_out():
     assert set(report.coverage.redrawn) == {f"backbone.stage3.1.{name}" for name in ("reduce", "spatial", "residual")}
 
 
-def test_the_second_pass_of_an_unshared_attention_is_not_drawn_elsewhere():
-    ours, theirs = make_twins()
-    head = sublayer(theirs, "head")
-    head.again = sublayer(make_twins()[1], "head.attention")
+def compare_with_second_attention(ours, theirs):
+    """The head's second pass goes through its `again`."""
 
     def forward(self, features):
         attended = self.again(self.attention(self.reduce(features)))
         return self.classifier(self.dropout(self.fuse(self.concatenate(features, self.refine(attended)))))
 
-    head.forward = MethodType(forward, head)
-    report = compare_models(ours, theirs, SMALL, dtypes=["float64"], mode="isolated")
+    theirs.head.forward = MethodType(forward, theirs.head)
+    return compare_models(ours, theirs, SMALL, dtypes=["float64"], mode="isolated")
+
+
+def test_the_second_pass_of_an_unshared_attention_is_not_drawn_elsewhere():
+    ours, theirs = make_twins()
+    head = sublayer(theirs, "head")
+    head.again = sublayer(make_twins()[1], "head.attention")
+    report = compare_with_second_attention(ours, theirs)
     assert not report
     assert not report.coverage.redrawn
     assert "head.attention #1" in report.coverage.unpaired_torch
@@ -154,13 +159,7 @@ def test_a_gamma_that_is_not_shared_is_not_drawn_elsewhere():
     head = sublayer(theirs, "head")
     again = head.again = sublayer(make_twins()[1], "head.attention")
     again.query, again.key, again.value = head.attention.query, head.attention.key, head.attention.value
-
-    def forward(self, features):
-        attended = self.again(self.attention(self.reduce(features)))
-        return self.classifier(self.dropout(self.fuse(self.concatenate(features, self.refine(attended)))))
-
-    head.forward = MethodType(forward, head)
-    report = compare_models(ours, theirs, SMALL, dtypes=["float64"], mode="isolated")
+    report = compare_with_second_attention(ours, theirs)
     assert not report
     assert not report.coverage.redrawn
     assert any("head.attention #1" in problem for problem in report.problems)

@@ -54,13 +54,13 @@ def find_suspects(failures: Collection[Failure], loose: Mapping[str, bool]) -> s
 def _find_explaining(trial: Trial, pairs: Mapping[str, str], suspects: set[str], found: set[Failure]) -> set[str]:
     """Those of `suspects` that take failures upon themselves which appear if all are given up.
 
-    One of each module around them is followed again at a time, the innermost first. Where shapes differ around a
-    suspect whether or not it is followed, its own fault could not show: it is kept too.
+    One of each module around them is followed again at a time, the innermost first. Where something of another shape is
+    handed on around a suspect, whether or not it is followed, its own fault could not show: it is kept too.
     """
     given_up = set(suspects)
     without = trial(_without(pairs, given_up))
-    fresh = without.failures - found
-    unjudged = {accused for accused, *_ in without.misshapen & found}
+    fresh = {failure for failure in without.failures - found if not _is_inherited(failure, suspects, found)}
+    unjudged = {accused for accused, _, site, _ in without.misshapen & found if site.startswith(INPUT_SITE)}
     groups: dict[str, list[str]] = {}
     for suspect in sorted(suspects, key=lambda path: -path.count(".")):
         container = _find_container(suspect, _without(pairs, suspects))
@@ -77,6 +77,19 @@ def _find_explaining(trial: Trial, pairs: Mapping[str, str], suspects: set[str],
                 given_up.remove(suspect)
                 fresh -= before - after
     return suspects - given_up
+
+
+def _is_inherited(failure: Failure, suspects: Collection[str], found: Collection[Failure]) -> bool:
+    """Whether a suspect's own input, which was wrong when it was followed, now reaches a layer inside.
+
+    The suspect, given the right input, had handed that layer what it should.
+    """
+    accused, call, site, name = failure
+    inner = site.removeprefix(INPUT_SITE)
+    return not any((site, name) == one[2:] for one in found) and any(
+        inner.startswith(f"{suspect}.") and (accused, call, f"{INPUT_SITE}{suspect}", name) in found
+        for suspect in suspects
+    )
 
 
 def _remembering(trial: Trial, known: dict[frozenset[str], Findings]) -> Trial:

@@ -15,8 +15,7 @@ from parity.errors import ParityInputError
 from parity.harness import compare_models
 from parity.inputs import DEFAULT_SIZES, make_images, read_image
 from parity.networks import build_paddle, build_torch, set_paddle_device
-from parity.pairing import Pairing
-from parity.port import load_port, load_port_weights, match_port, read_mapping
+from parity.port import load_port, load_port_weights, match_port, naming_port, read_mapping
 from parity.report import Report
 from parity.repro import export_repro
 from parity.weights import WeightPair, read_pair, read_source, standin_pair
@@ -60,6 +59,8 @@ class Options:
 def run(options: Options) -> Report:
     """Compare the twins, or a twin and a port, as asked; write what was asked to be written."""
     options = _completed(options)
+    port = None if options.port is None else load_port(options.port)
+    mapping = None if options.mapping is None else read_mapping(options.mapping)
     options.progress("weights")
     weights = _weights(options)
     recurrences = (options.recurrence, weights.recurrence, DEFAULT_RECURRENCE)
@@ -69,8 +70,16 @@ def run(options: Options) -> Report:
     )
     set_paddle_device(options.device)
     torch_model = build_torch(weights, recurrence=recurrence, device=options.device)
-    paddle_model, pairing, summary = _paddle_side(options, torch_model, weights, recurrence)
-    with DumpWriter.open(options.dump) as writer:
+    pairing, summary = None, weights.summary()
+    if port is None:
+        paddle_model = build_paddle(weights, recurrence=recurrence)
+    else:
+        paddle_model = port
+        if options.port_weights is not None:
+            load_port_weights(port, options.port_weights)
+        pairing, found = match_port(torch_model, port, mapping)
+        summary = {**summary, **found}
+    with DumpWriter.open(options.dump) as writer, naming_port(options.port, "run"):
         report = compare_models(
             torch_model,
             paddle_model,
@@ -116,19 +125,6 @@ def _weights(options: Options) -> WeightPair:
     if options.target is None:
         return read_source(options.source, family=options.family)
     return read_pair(options.source, options.target, family=options.family)
-
-
-def _paddle_side(
-    options: Options, torch_model: Any, weights: WeightPair, recurrence: int
-) -> tuple[Any, Pairing | None, dict[str, Any]]:
-    if options.port is None:
-        return build_paddle(weights, recurrence=recurrence), None, weights.summary()
-    layer = load_port(options.port)
-    if options.port_weights is not None:
-        load_port_weights(layer, options.port_weights)
-    mapping = None if options.mapping is None else read_mapping(options.mapping)
-    pairing, found = match_port(torch_model, layer, mapping)
-    return layer, pairing, {**weights.summary(), **found}
 
 
 def _attention(options: Options, torch_model: Any, paddle_model: Any, inputs: dict[str, Any]) -> Any:

@@ -72,7 +72,7 @@ def compare_models(
         uninfluential, dead = passes.find_uninfluential()
         return_freed_memory()
         found = passes.compare(pairing.pairs, chosen, [first], sink)
-        notes: tuple[str, ...] = ()
+        notes: dict[str, str] = {}
         redrawn: set[str] = set()
         if find_suspects(found.failures, loose) or may_be_rounding(found):
             is_whole = first == ("float64", "isolated") and len(chosen) == len(pairing.pairs) and not fail_fast
@@ -103,7 +103,8 @@ def compare_models(
         coverage=coverage,
         guilty=tuple(_in_order([*find_guilty(found.layers), *attributes], found.layers)),
         problems=tuple(_problems(coverage, found, dead, weights or {})),
-        notes=notes,
+        notes=tuple(notes.values()),
+        scalars=tuple(notes),
         weights=weights or {},
         pairs=chosen if pairing.origin != "path" else {},
         settings=settings or {},
@@ -162,7 +163,7 @@ def _problems(coverage: Coverage, found: Findings, dead: Sequence[str], weights:
     gaps = (
         (tuple(found.leftover.values()), "calls that only torch makes"),
         (tuple(found.unmatched.values()), "calls that only Paddle makes"),
-        (coverage.uncovered, "layers with parameters and no counterpart"),
+        (coverage.uncovered, "layers or parameters with no counterpart"),
         (coverage.ambiguous, "layers with several counterparts of equal weights"),
         (dead, "parameters that influence no output, so that a mistake in them is invisible"),
     )

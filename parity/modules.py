@@ -30,7 +30,7 @@ class ModuleInfo:
     """A module: its path, the object, kind ("conv", "norm", …, "plain", or "composite"), and own tensors.
 
     `tensors` are parameters and buffers, under torch's leaf names, as arrays of their own dtype, which share the
-    module's memory; `names` gives the attribute each is in.
+    module's memory; `names` gives the attribute each is in, `parameters` which of them are no buffers.
     """
 
     path: str
@@ -39,6 +39,7 @@ class ModuleInfo:
     order: int
     tensors: dict[str, Array] = field(repr=False)
     names: dict[str, str] = field(repr=False)
+    parameters: frozenset[str] = field(repr=False)
 
     @property
     def is_leaf(self) -> bool:
@@ -58,10 +59,12 @@ def torch_modules(model: Any) -> dict[str, ModuleInfo]:
     """Path -> module, the network itself as "", in registration order; shared modules once."""
     found = {}
     for order, (path, module) in enumerate(model.named_modules()):
-        own = {**dict(module.named_parameters(recurse=False)), **dict(module.named_buffers(recurse=False))}
+        parameters = dict(module.named_parameters(recurse=False))
+        own = {**parameters, **dict(module.named_buffers(recurse=False))}
         tensors = {name: tensor.detach().cpu().numpy() for name, tensor in own.items() if name != COUNTER}
         kind = _kind(module, any(True for _ in module.children()))
-        found[path] = ModuleInfo(path, module, kind, order, tensors, {name: name for name in tensors})
+        names = {name: name for name in tensors}
+        found[path] = ModuleInfo(path, module, kind, order, tensors, names, frozenset(parameters))
     return found
 
 
@@ -76,7 +79,9 @@ def paddle_modules(model: Any) -> dict[str, ModuleInfo]:
         own = {**dict(layer._parameters), **dict(layer._buffers)}
         names = {CANONICAL_LEAVES.get(name, name): name for name, tensor in own.items() if tensor is not None}
         tensors = {name: paddle_to_torch(own[attribute]).cpu().numpy() for name, attribute in names.items()}
-        found[path] = ModuleInfo(path, layer, _kind(layer, any(True for _ in layer.children())), order, tensors, names)
+        kind = _kind(layer, any(True for _ in layer.children()))
+        parameters = frozenset(name for name, attribute in names.items() if attribute in layer._parameters)
+        found[path] = ModuleInfo(path, layer, kind, order, tensors, names, parameters)
     return found
 
 

@@ -7,23 +7,23 @@ what has no counterpart of its own is compared as part of the module around it, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from parity.errors import ParityInputError
 from parity.modules import ModuleInfo
-
-Modules = Mapping[str, ModuleInfo]
+from parity.parameters import Modules, find_uncovered
 
 
 @dataclass(frozen=True)
 class Pairing:
     """`pairs` maps torch path to Paddle path, the networks themselves ("" to "") included.
 
-    `unpaired_torch` and `unpaired_paddle` are leaves without a counterpart. `uncovered` are those with
-    parameters that are not even inside a paired module smaller than the network: too little is seen of
-    them. `origin` says how the pairs were found; `ambiguous` lists torch paths with several candidates.
+    `unpaired_torch` and `unpaired_paddle` are leaves without a counterpart. `uncovered` are the layers and parameters
+    of which too little is seen (`parity.parameters`). `origin` says how the pairs were found; `ambiguous` lists torch
+    paths with several candidates.
     """
 
     pairs: dict[str, str]
@@ -96,7 +96,9 @@ def _proposed(torch: Modules, paddle: Modules) -> tuple[dict[str, str], list[str
     theirs = [info for info in paddle.values() if info.is_leaf]
     leaves, ambiguous = _equal_weights(ours, theirs)
     # Those with parameters first: activations, of which ports have more or fewer, would shift repeated blocks.
-    leaves |= _aligned([info for info in ours if info.tensors], [info for info in theirs if info.tensors], leaves)
+    weighty = [info for info in ours if info.tensors], [info for info in theirs if info.tensors]
+    leaves |= _aligned(*weighty, leaves)
+    leaves |= _moved(*(_without_paths(*side) for side in zip(weighty, (leaves, leaves.values()), strict=True)))
     leaves |= _aligned(ours, theirs, leaves)
     return {"": "", **leaves, **_composites(torch, paddle, leaves)}, ambiguous
 
@@ -135,6 +137,18 @@ def _aligned(ours: list[ModuleInfo], theirs: list[ModuleInfo], known: Mapping[st
             if path not in known and target not in taken:
                 found[path] = target
     return found
+
+
+def _moved(ours: list[ModuleInfo], theirs: list[ModuleInfo]) -> dict[str, str]:
+    """What is left of both, in order, if it is the same layers: the port registers them in another place."""
+    if Counter(map(_signature, ours)) != Counter(map(_signature, theirs)):
+        return {}
+    left, right = (sorted(side, key=lambda info: repr(_signature(info))) for side in (ours, theirs))
+    return {info.path: other.path for info, other in zip(left, right, strict=True)}
+
+
+def _without_paths(modules: list[ModuleInfo], paths: Collection[str]) -> list[ModuleInfo]:
+    return [info for info in modules if info.path not in set(paths)]
 
 
 def _signature(info: ModuleInfo) -> tuple[object, ...]:
@@ -195,13 +209,11 @@ def _described(
     targets = set(pairs.values())
     ours = [info for info in torch.values() if info.is_leaf and info.path not in pairs]
     theirs = [info for info in paddle.values() if info.is_leaf and info.path not in targets]
-    uncovered = [info.path for info in ours if info.tensors and (not info.parent or info.parent not in pairs)]
-    uncovered += [info.path for info in theirs if info.tensors and (not info.parent or info.parent not in targets)]
     return Pairing(
         pairs=pairs,
         origin=origin,
         unpaired_torch=tuple(info.path for info in ours),
         unpaired_paddle=tuple(info.path for info in theirs),
-        uncovered=tuple(uncovered),
+        uncovered=find_uncovered(torch, paddle, pairs),
         ambiguous=ambiguous,
     )

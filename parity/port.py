@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ from converter import read_checkpoint
 from parity.errors import ParityInputError
 from parity.modules import ModuleInfo, paddle_modules, torch_modules
 from parity.pairing import Pairing, pair_modules
+from parity.parameters import match_tensors
 
 Array = np.ndarray[Any, Any]
+OWN = Path(__file__).parent
 
 
 def load_port(spec: str) -> Any:
@@ -24,22 +28,47 @@ def load_port(spec: str) -> Any:
 
     Raises ParityInputError if it cannot be imported, called, or is no `paddle.nn.Layer`.
     """
-    from models_paddle import paddle
-
     module_name, _, function_name = spec.partition(":")
     if not module_name or not function_name:
         raise ParityInputError(f"--port {spec}: write it as package.module:function")
+    from models_paddle import paddle
+
     sys.path.insert(0, str(Path.cwd()))
     try:
-        layer = getattr(importlib.import_module(module_name), function_name)()
-    except Exception as error:  # whatever the user's own code raises; the message names it
-        text = " ".join(str(error).split())
-        raise ParityInputError(f"--port {spec}: cannot build it ({type(error).__name__}: {text})") from error
+        with naming_port(spec, "build"):
+            layer = getattr(importlib.import_module(module_name), function_name)()
     finally:
         sys.path.pop(0)
     if not isinstance(layer, paddle.nn.Layer):
         raise ParityInputError(f"--port {spec}: returned a {type(layer).__name__}, not a paddle.nn.Layer")
     return layer
+
+
+@contextmanager
+def naming_port(spec: str | None, action: str) -> Iterator[None]:
+    """Within, whatever the user's own code raises is a ParityInputError that names it and the line; without, as it is.
+
+    `spec` is None where the network is ours. `action` says what was done with the port.
+    """
+    try:
+        yield
+    except ParityInputError:
+        raise
+    except Exception as error:
+        if spec is None:
+            raise
+        text = " ".join(str(error).split())
+        where = _line_of(error)
+        raise ParityInputError(f"--port {spec}: cannot {action} it ({type(error).__name__}: {text}{where})") from error
+
+
+def _line_of(error: Exception) -> str:
+    """The innermost line of the user's code, neither an installed package's nor this one's."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_file() and not {"site-packages", "importlib"} & set(path.parts) and OWN not in path.parents:
+            return f", {path.name}:{frame.lineno}"
+    return ""
 
 
 def load_port_weights(layer: Any, path: Path) -> None:
@@ -97,37 +126,31 @@ def _compare(
 
 
 def _copy(ours: Mapping[str, ModuleInfo], theirs: Mapping[str, ModuleInfo], pairing: Pairing) -> None:
-    for path, name, expected, actual in _tensors(ours, theirs, pairing):
-        if actual is not None and actual.shape == expected.shape:
-            layer = theirs[pairing.pairs[path]]
-            value = expected.T if layer.kind == "linear" and name == "weight" else expected
-            own = counterparts(ours[path], layer)[name]
+    for (path, name), (target, own) in match_tensors(ours, theirs, pairing.pairs).items():
+        layer, expected = theirs[target], ours[path].tensors[name]
+        if _like_torch(layer, own).shape == expected.shape:
+            value = expected.T if _is_transposed(layer, own) else expected
             getattr(layer.module, layer.names[own]).set_value(np.ascontiguousarray(value))
 
 
 def _tensors(
     ours: Mapping[str, ModuleInfo], theirs: Mapping[str, ModuleInfo], pairing: Pairing
 ) -> list[tuple[str, str, Array, Array | None]]:
-    """(torch path, name, torch's tensor, Paddle's laid out like it or None) of every paired layer."""
+    """(torch path, name, torch's tensor, Paddle's laid out like it or None) of paired layers and matched parameters."""
+    matched = match_tensors(ours, theirs, pairing.pairs)
+    paired = {path for path, target in pairing.pairs.items() if ours[path].kind == theirs[target].kind}
     found = []
-    for path, target in pairing.pairs.items():
-        layer = theirs[target]
-        if layer.kind != ours[path].kind:
-            continue
-        names = counterparts(ours[path], layer)
-        for name, expected in ours[path].tensors.items():
-            actual = layer.tensors[names[name]] if name in names else None
-            if actual is not None and layer.kind == "linear" and name == "weight":
-                actual = actual.T
-            found.append((path, name, expected, actual))
+    for path, info in ours.items():
+        for name, expected in info.tensors.items():
+            target, own = matched.get((path, name), ("", ""))
+            if own or path in paired:
+                found.append((path, name, expected, _like_torch(theirs[target], own) if own else None))
     return found
 
 
-def counterparts(ours: ModuleInfo, theirs: ModuleInfo) -> dict[str, str]:
-    """torch's tensor name -> Paddle's: the same name, else the next unclaimed one of the same shape."""
-    names = {name: name for name in ours.tensors if name in theirs.tensors}
-    for name, tensor in ours.tensors.items():
-        free = [n for n, t in theirs.tensors.items() if n not in names.values() and t.shape == tensor.shape]
-        if name not in names and free:
-            names[name] = free[0]
-    return names
+def _like_torch(layer: ModuleInfo, name: str) -> Array:
+    return layer.tensors[name].T if _is_transposed(layer, name) else layer.tensors[name]
+
+
+def _is_transposed(layer: ModuleInfo, name: str) -> bool:
+    return layer.kind == "linear" and name == "weight"

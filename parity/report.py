@@ -49,7 +49,7 @@ class Layer:
 class Coverage:
     """What was compared, and what was not.
 
-    `uncovered` are leaves with parameters seen only through the network's outputs, `uncalled` paired
+    `uncovered` are layers and parameters of which too little is seen (`parity.parameters`), `uncalled` paired
     modules that no pass reached, `redrawn` those whose boundaries the port draws elsewhere (`parity.boundaries`),
     `uninfluential` parameters on which no output depends. `accepted` are names of gaps
     the user takes responsibility for.
@@ -97,6 +97,8 @@ class Report:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What the comparison took for equal that is so in float32 alone."""
+    scalars: tuple[str, ...] = ()
+    """Attributes of torch's modules that stood for the decimals that they round, which the notes say."""
     weights: Mapping[str, Any] = field(default_factory=dict)
     pairs: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -28,33 +28,39 @@ def may_be_rounding(found: Findings) -> bool:
 
 def write_out(
     model: Any, found: Findings, trial: Callable[[], Findings], stack: ExitStack
-) -> tuple[tuple[str, ...], Findings]:
+) -> tuple[dict[str, str], Findings]:
     """Let the scalars of torch's `model` be the decimals that they round, if less fails then in a `trial`.
 
-    `found` is what a trial finds before. Returns what was written out, and what is found then. `stack` will restore
-    the scalars.
+    `found` is what a trial finds before. Returns what was written out, attribute -> a note for people, and what is
+    found then. `stack` will restore the scalars.
     """
     if not may_be_rounding(found):
-        return (), found
-    notes = []
+        return {}, found
+    notes = {}
     for name, title in SCALARS.items():
-        rounded = {
-            module: value
-            for module in model.modules()
-            if isinstance(value := getattr(module, name, None), float) and as_decimal(value) != value
-        }
+        rounded = set_decimals(model, name)
         if not rounded:
             continue
         stack.callback(_set, name, rounded)
-        _set(name, {module: as_decimal(value) for module, value in rounded.items()})
         then = trial()
         if len(then.failures) >= len(found.failures):
             _set(name, rounded)
             continue
         found = then
         pairs = sorted({f"{as_decimal(value)!r} for {value!r}" for value in rounded.values()})
-        notes.append(f"{title} {', '.join(pairs)}, which is the same in float32")
-    return tuple(notes), found
+        notes[name] = f"{title} {', '.join(pairs)}, which is the same in float32"
+    return notes, found
+
+
+def set_decimals(model: Any, name: str) -> dict[Any, float]:
+    """Let the scalar `name` of each torch module be the decimal that it rounds; the changed modules' own values."""
+    rounded = {
+        module: value
+        for module in model.modules()
+        if isinstance(value := getattr(module, name, None), float) and as_decimal(value) != value
+    }
+    _set(name, {module: as_decimal(value) for module, value in rounded.items()})
+    return rounded
 
 
 def as_decimal(value: float) -> float:

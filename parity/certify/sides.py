@@ -25,19 +25,26 @@ class Side(ABC):
     """A network in `dtype`, with everything that trains it. A training mutant edits the Paddle side's parts.
 
     `modules` are the network's, by torch's paths where they are paired. `tensors` maps torch's name to parameter or
-    statistic.
+    statistic: those of the modules, and the `strays`.
     """
 
     framework: str
 
-    def __init__(self, model: Any, modules: Mapping[str, ModuleInfo], dtype: str, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self,
+        model: Any,
+        modules: Mapping[str, ModuleInfo],
+        dtype: str,
+        preprocessing: Preprocessing,
+        strays: Mapping[str, Any],
+    ) -> None:
         self.model, self.modules, self.dtype, self.preprocessing = model, modules, dtype, preprocessing
         self.align_corners = preprocessing.align_corners
         self.tensors = {
             f"{path}.{name}" if path else name: getattr(info.module, attribute)
             for path, info in modules.items()
             for name, attribute in info.names.items()
-        }
+        } | dict(strays)
         self.losses, self.trainer, self.loader = self._packages()
 
     @abstractmethod

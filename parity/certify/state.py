@@ -31,7 +31,7 @@ def velocities(side: Side, trainer: Any, given: Mapping[str, Array] | None = Non
         return {name: side.array(state["momentum_buffer"]) for name, state in states.items() if state}
     keys = {name: f"{tensor.name}_velocity_0" for name, tensor in parameters.items()}
     if given is not None:
-        named = {keys[name]: side.tensor(array) for name, array in given.items()}
+        named = {keys[name]: side.tensor(array) for name, array in given.items() if name in keys}
         trainer.optimiser.set_state_dict({**trainer.optimiser.state_dict(), **named})
     state = trainer.optimiser.state_dict()
     return {name: side.array(state[key]) for name, key in keys.items() if key in state}

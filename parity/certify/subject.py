@@ -14,10 +14,15 @@ from evaluation.generate import make_dataset
 from evaluation.layout import Sample, decode, list_samples
 from families import Preprocessing
 from parity.certify.sides import PaddleSide, TorchSide
+from parity.harness import compare_models
+from parity.inputs import DEFAULT_SIZES, make_images
 from parity.modules import ModuleInfo, paddle_modules, torch_modules
 from parity.networks import build_paddle, build_torch
 from parity.pairing import Pairing
-from parity.port import counterparts, load_port, load_port_weights, match_port
+from parity.parameters import Slot, counterparts, match_tensors
+from parity.port import load_port, load_port_weights, match_port
+from parity.report import Coverage, Report
+from parity.scalars import set_decimals
 from parity.weights import WeightPair
 
 Array = np.ndarray[Any, Any]
@@ -62,16 +67,24 @@ class Subject:
         import torch
 
         model = build_torch(self.weights, recurrence=self.recurrence, device=self.device).to(getattr(torch, dtype))
-        modules = {path: info for path, info in torch_modules(model).items() if path in self.pairing.pairs}
-        return TorchSide(model, modules, dtype, self.preprocessing)
+        for scalar in self._boundaries.scalars:
+            set_decimals(model, scalar)
+        ours = torch_modules(model)
+        modules = {path: info for path, info in ours.items() if path in self._followed}
+        strays = {f"{path}.{name}": getattr(ours[path].module, name) for path, name in self._strays}
+        return TorchSide(model, modules, dtype, self.preprocessing, strays)
 
     def paddle(self, dtype: str = "float64", *, loaded: bool = True) -> PaddleSide:
         """The port, freshly built, loaded unless told otherwise, and edited."""
         model = self.make_port(loaded=loaded)
         model.to(dtype=dtype)
         theirs = paddle_modules(model)
-        modules = {path: self._renamed(path, theirs[target]) for path, target in self.pairing.pairs.items()}
-        side = PaddleSide(model, modules, dtype, self.preprocessing)
+        modules = {path: self._renamed(path, theirs[target]) for path, target in self._followed.items()}
+        strays = {
+            f"{path}.{name}": getattr(theirs[target].module, theirs[target].names[own])
+            for (path, name), (target, own) in self._strays.items()
+        }
+        side = PaddleSide(model, modules, dtype, self.preprocessing, strays)
         self.edit(side)
         return side
 
@@ -115,6 +128,29 @@ class Subject:
     def _matched(self) -> tuple[Pairing, dict[str, Any]]:
         layer = self.make_port(loaded=self.port_weights is not None)
         return match_port(self._ours[""].module, layer, self.mapping)
+
+    @cached_property
+    def _followed(self) -> dict[str, str]:
+        """The pairs whose boundaries the port draws as torch does, and calls as layers."""
+        coverage = self._boundaries.coverage
+        left = {*coverage.redrawn, *coverage.uncalled}
+        return {path: target for path, target in self.pairing.pairs.items() if path not in left}
+
+    @cached_property
+    def _boundaries(self) -> Report:
+        """How the port corresponds, by a comparison in evaluation mode. The twin does throughout."""
+        if self.port is None:
+            return Report(layers=(), coverage=Coverage(paired=()))
+        self.progress("boundaries of the port's modules")
+        ours = build_torch(self.weights, recurrence=self.recurrence, device=self.device)
+        images = make_images(DEFAULT_SIZES[0], seed=self.seed)
+        return compare_models(ours, self.make_port(), images, pairs=self.pairing, mode="isolated", dtypes=["float64"])
+
+    @cached_property
+    def _strays(self) -> dict[Slot, Slot]:
+        """Torch's parameters that the port keeps in another module than a followed counterpart, and where."""
+        matched = match_tensors(self._ours, paddle_modules(self.make_port()), self.pairing.pairs)
+        return {ours: theirs for ours, theirs in matched.items() if self._followed.get(ours[0]) != theirs[0]}
 
     @cached_property
     def dataset(self) -> Path:

@@ -36,7 +36,7 @@ MOST_MEASUREMENTS = 12_000
 GAPS = {
     "unpaired_torch": ("only in torch", "modules or calls that have no counterpart in Paddle: not compared"),
     "unpaired_paddle": ("only in Paddle", "modules or calls that have no counterpart in torch: not compared"),
-    "uncovered": ("uncovered", "layers with weights but no counterpart: seen only through the network's outputs"),
+    "uncovered": ("uncovered", "layers or parameters that only one side has"),
     "ambiguous": ("ambiguous", "layers with several possible counterparts of equal weights"),
     "uncalled": ("never called", "paired, but no forward pass reached them"),
     "redrawn": ("drawn elsewhere", "the port has other boundaries there: compared in and around them instead"),

@@ -125,6 +125,7 @@ def test_wrong_port_is_pinned(official, tmp_path):
         (("--port", "no_such:build"), ["cannot build it"]),
         (("--port", PORT + "build", "--port-weights", "missing.pdparams"), ["missing.pdparams", "No such file"]),
         (("--port", PORT + "build", "--mapping", "missing.json"), ["missing.json"]),
+        (("--port", "tests.parity.official_port:build_raising"), ["cannot run it (ValueError: ", "official_port.py:"]),
     ],
 )
 def test_bad_port_options_are_one_line(official, arguments, words):

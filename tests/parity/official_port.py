@@ -9,6 +9,7 @@ from typing import Any
 
 from families import DEPTHS
 from models_paddle import paddle
+from models_paddle.norm import unbias
 
 nn, functional = paddle.nn, paddle.nn.functional
 
@@ -49,13 +50,18 @@ class Attention(nn.Layer):
         self.gamma = self.create_parameter([1])
 
     def forward(self, x: Any) -> Any:
-        query, key, value = self.query_conv(x), self.key_conv(x), self.value_conv(x)
-        height, width = x.shape[2:]
-        columns = paddle.einsum("nchw,ncgw->nhwg", query, key)
-        rows = paddle.einsum("nchw,nchv->nhwv", query, key) - 1e30 * paddle.eye(width, dtype=x.dtype)
-        weights = self.softmax(paddle.concat([columns, rows], 3))
-        attended = paddle.einsum("nhwg,ncgw->nchw", weights[..., :height], value)
-        return self.gamma * (attended + paddle.einsum("nhwv,nchv->nchw", weights[..., height:], value)) + x
+        attended = attend(self.query_conv(x), self.key_conv(x), self.value_conv(x), self.softmax)
+        return self.gamma * attended + x
+
+
+def attend(query: Any, key: Any, value: Any, softmax: Any) -> Any:
+    """The values along each position's row and column, weighted."""
+    height, width = value.shape[2:]
+    columns = paddle.einsum("nchw,ncgw->nhwg", query, key)
+    rows = paddle.einsum("nchw,nchv->nhwv", query, key) - 1e30 * paddle.eye(width, dtype=value.dtype)
+    weights = softmax(paddle.concat([columns, rows], 3))
+    attended = paddle.einsum("nhwg,ncgw->nchw", weights[..., :height], value)
+    return attended + paddle.einsum("nhwv,nchv->nchw", weights[..., height:], value)
 
 
 class Head(nn.Layer):
@@ -82,10 +88,25 @@ class Head(nn.Layer):
         return self.bottleneck(paddle.concat([x, output], 1))
 
 
+class InlineHead(Head):
+    """The attention's layers, and its scale, are the head's own."""
+
+    def __init__(self, inputs: int, channels: int, classes: int, recurrence: int) -> None:
+        super().__init__(inputs, channels, classes, recurrence)
+        self.query, self.key, self.value = self.cca.query_conv, self.cca.key_conv, self.cca.value_conv
+        self.scale = self.create_parameter([1])
+        del self.cca
+        self.cca = self.attend
+
+    def attend(self, x: Any) -> Any:
+        """One pass of attention."""
+        return self.scale * attend(self.query(x), self.key(x), self.value(x), functional.softmax) + x
+
+
 class Network(nn.Layer):
     """The stem's layers are the network's own."""
 
-    def __init__(self, recurrence: int = 2) -> None:
+    def __init__(self, recurrence: int = 2, head: type[Head] = Head) -> None:
         super().__init__()
         planes = [width // DEPTH.width_divisor for width in (64, 128, 256, 512)]
         stem = planes[0]
@@ -98,7 +119,7 @@ class Network(nn.Layer):
         for stage, (stride, dilation) in enumerate([(1, 1), (2, 1), (1, 2), (1, 4)]):
             setattr(self, f"layer{stage + 1}", _layer(inputs, planes[stage], DEPTH.blocks[stage], stride, dilation))
             inputs = 4 * planes[stage]
-        self.head = Head(inputs, planes[3], 19, recurrence)
+        self.head = head(inputs, planes[3], 19, recurrence)
         self.dsn = nn.Sequential(
             nn.Conv2D(inputs // 2, planes[3], 3, padding=1),
             nn.BatchNorm2D(planes[3]),
@@ -129,3 +150,24 @@ def _layer(inputs: int, planes: int, blocks: int, stride: int, dilation: int) ->
 def build() -> Network:
     """The right port."""
     return Network()
+
+
+def build_inline() -> Network:
+    """The right port, whose attention is no module and whose running variance is unbiased."""
+    port = Network(head=InlineHead)
+    unbias(port)
+    return port
+
+
+def build_frozen() -> Network:
+    """The same, whose scale is never trained."""
+    port = build_inline()
+    port.head.scale.stop_gradient = True
+    return port
+
+
+def build_raising() -> Network:
+    """Its forward pass fails."""
+    port = Network()
+    port.head.bottleneck[0] = nn.Conv2D(3, 3, 1)
+    return port

@@ -98,9 +98,37 @@ def average_over_columns_only(port):
     port.head.cca.softmax.forward = lambda energies: functional.softmax(energies, 2)
 
 
+def call_the_attention(times):
+    def mistake(port):
+        port.head.recurrence = times
+
+    return mistake
+
+
+def refine_before_attention(port):
+    head = port.head
+
+    def forward(self, x):
+        output = functional.leaky_relu(self.conva(x), 0.01)
+        output = self.cca(self.cca(functional.leaky_relu(self.convb(output), 0.01)))
+        return self.bottleneck(paddle.concat([x, output], 1))
+
+    head.forward = MethodType(forward, head)
+
+
+def resize_the_logits(port):
+    forward = port.forward
+    port.forward = lambda images: [functional.interpolate(logits, scale_factor=2) for logits in forward(images)]
+
+
 @pytest.mark.parametrize(
     ("mistake", "guilty"),
     [
+        (call_the_attention(0), {"head"}),
+        (call_the_attention(1), {"head"}),
+        (call_the_attention(3), {"head"}),
+        (refine_before_attention, {"head"}),
+        (resize_the_logits, {""}),
         (forget_activation, {"backbone.stage2.1"}),
         (take_a_slope_of_a_tenth, {"head"}),
         (round_the_pool_down, {"backbone.pool"}),

@@ -44,7 +44,8 @@ def run(subject: Subject) -> Evidence:
         side.share_dropout(subject.seed)
         side.train()
     before = sides[0].state()
-    passes = [_pass(side, *subject.batch(0)) for side in sides]
+    paths = observable(sides[0])
+    passes = [_pass(side, paths, *subject.batch(0)) for side in sides]
     losses, recordings = [found[0] for found in passes], [found[1] for found in passes]
     gradients, states = [side.gradients() for side in sides], [side.state() for side in sides]
     detail = f"{losses[1]:.15g}, torch has {losses[0]:.15g}"
@@ -58,8 +59,8 @@ def run(subject: Subject) -> Evidence:
     return Evidence(checks=checks, remarks=_zero(*gradients))
 
 
-def _pass(side: Side, images: Array, labels: Array) -> tuple[float, Recording]:
-    with recording(side, observable(side)) as calls:
+def _pass(side: Side, paths: list[str], images: Array, labels: Array) -> tuple[float, Recording]:
+    with recording(side, paths) as calls:
         loss = side.criterion()(side.model(side.tensor(images)), side.tensor(labels))
     loss.backward()
     return float(loss.detach()), calls

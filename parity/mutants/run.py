@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import cached_property
@@ -105,9 +105,9 @@ def select(names: Collection[str] = ()) -> list[tuple[str, Mutant]]:
 class Bench:
     """The torch twin, its inputs, and a fresh port for each entry."""
 
-    def __init__(self, depth: int = DEFAULT_DEPTH) -> None:
+    def __init__(self, depth: int = DEFAULT_DEPTH, sizes: Sequence[tuple[int, int]] = DEFAULT_SIZES) -> None:
         self.weights = standin_pair(seed=0, depth=depth)
-        self._images = {"×".join(map(str, size)): make_images(size, seed=0) for size in DEFAULT_SIZES}
+        self._images = {"×".join(map(str, size)): make_images(size, seed=0) for size in sizes}
 
     def run(self, entry: Mutant, theme: str = "", **settings: Any) -> Outcome:
         """Apply `entry` to a fresh port and compare it; `settings` go to `compare_models`."""

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+
+import cli
 
 BIN = Path(sys.executable).parent
+MAIN = {"ccnet-convert": cli.convert, "ccnet-eval": cli.evaluate, "ccnet-parity": cli.parity_main}
+SIGNALS = signal.SIGINT, signal.SIGTERM
 
 
 def run(command: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -15,6 +23,22 @@ def run(command: str, *arguments: object, **options: Any) -> subprocess.Complete
     return subprocess.run(
         [str(BIN / command), *map(str, arguments)], capture_output=True, text=True, check=False, **options
     )
+
+
+def call(command: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The same in this process, for what is refused: a subprocess would do little but import the frameworks."""
+    words = [command, *map(str, arguments)]
+    output, errors, code = io.StringIO(), io.StringIO(), 0
+    handlers = [signal.getsignal(number) for number in SIGNALS]
+    try:
+        with patch.object(sys, "argv", words), redirect_stdout(output), redirect_stderr(errors):
+            MAIN[command]()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:
+        for number, handler in zip(SIGNALS, handlers, strict=True):
+            signal.signal(number, handler)
+    return subprocess.CompletedProcess(words, code, output.getvalue(), errors.getvalue())
 
 
 def assert_one_line_error(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from parity.standin import make_state_dict, save_state_dict
-from tests.cli.run import BIN, assert_one_line_error, run
+from tests.cli.run import BIN, assert_one_line_error, call, run
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def test_a_table_for_people(files: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 def test_mistakes(files: tuple[Path, Path], tmp_path: Path) -> None:
-    result = run("ccnet-parity", "certify", *files, "--gates", "loos", "--report", tmp_path)
+    result = call("ccnet-parity", "certify", *files, "--gates", "loos", "--report", tmp_path)
     assert_one_line_error(result, 2, "no gate is called loos", "learning rate")
-    assert run("ccnet-parity", "certify", files[0]).returncode == 2
-    missing = run("ccnet-parity", "verify", tmp_path / "none.json", "--weights", files[1])
+    assert call("ccnet-parity", "certify", files[0]).returncode == 2
+    missing = call("ccnet-parity", "verify", tmp_path / "none.json", "--weights", files[1])
     assert_one_line_error(missing, 2, "none.json", "not a readable certificate")

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from parity.standin import make_state_dict, save_state_dict
-from tests.cli.run import BIN, assert_one_line_error, run
+from tests.cli.run import BIN, assert_one_line_error, call, run
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +237,7 @@ def test_parity_fails_on_one_changed_weight(official, converted, tmp_path):
 def test_parity_refuses_a_checkpoint_of_another_network(official, tmp_path):
     other = tmp_path / "other.pdparams"
     other.write_bytes(pickle.dumps({"weight": np.zeros(3, np.float32)}, protocol=4))
-    assert_one_line_error(run("ccnet-parity", official, other), 2, "other.pdparams", "not a conversion")
+    assert_one_line_error(call("ccnet-parity", official, other), 2, "other.pdparams", "not a conversion")
 
 
 def test_parity_of_a_picture(official, converted, tmp_path):
@@ -258,14 +258,14 @@ def test_bad_sizes_are_usage_errors(value):
 
 
 def test_one_file_is_a_usage_error(official):
-    result = run("ccnet-parity", official)
+    result = call("ccnet-parity", official)
     assert result.returncode == 2
     assert "SOURCE and TARGET" in result.stderr
 
 
 def test_gpu_without_one_is_said(official, converted):
     if not torch.cuda.is_available():
-        assert_one_line_error(run("ccnet-parity", official, converted, "--device", "gpu"), 2, "--device gpu")
+        assert_one_line_error(call("ccnet-parity", official, converted, "--device", "gpu"), 2, "--device gpu")
 
 
 @pytest.mark.parametrize("command", ["ccnet-convert", "ccnet-parity"])

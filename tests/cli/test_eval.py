@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from parity.standin import make_state_dict, save_state_dict
-from tests.cli.run import assert_one_line_error, run
+from tests.cli.run import assert_one_line_error, call, run
 from tests.evaluation.sets import image_path, make_small_set
 
 NAME = "ccnet_r101-d8_512x1024_80k_cityscapes_20200609.pth"
@@ -128,7 +128,7 @@ def test_a_set_is_generated(tmp_path):
 )
 def test_mistakes_get_one_line(files, arguments, words):
     places = {"set": files / "set", "torch": files / NAME}
-    assert_one_line_error(run("ccnet-eval", *(part.format(**places) for part in arguments)), 2, *words)
+    assert_one_line_error(call("ccnet-eval", *(part.format(**places) for part in arguments)), 2, *words)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_mistakes_get_one_line(files, arguments, words):
     [(), ("--make-dataset", "a", "b"), ("a", "--scales", "0"), ("a", "--overlap", "1"), ("a", "--protocol", "none")],
 )
 def test_usage_errors(arguments):
-    result = run("ccnet-eval", *arguments)
+    result = call("ccnet-eval", *arguments)
     assert result.returncode == 2
     assert "Usage:" in result.stderr
 

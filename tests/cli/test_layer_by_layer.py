@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from parity.standin import make_state_dict, save_state_dict
-from tests.cli.run import assert_one_line_error, run
+from tests.cli.run import assert_one_line_error, call, run
 
 SMALL = ("--input-size", "33,41")
 ROOT = Path(__file__).parents[2]
@@ -88,7 +88,7 @@ def test_dump_and_compare(official, wrong, converted, tmp_path):
     result = run("ccnet-parity", "compare", bad / "paddle", good / "torch", "--json")
     assert result.returncode == 1
     assert json.loads(result.stdout)["first_divergence"]["path"] == "head.refine.conv"
-    assert_one_line_error(run("ccnet-parity", "compare", good, good), 2, "not a dump")
+    assert_one_line_error(call("ccnet-parity", "compare", good, good), 2, "not a dump")
 
 
 def test_exported_reproduction_shows_the_fault(official, wrong, tmp_path):
@@ -129,9 +129,9 @@ def test_wrong_port_is_pinned(official, tmp_path):
     ],
 )
 def test_bad_port_options_are_one_line(official, arguments, words):
-    assert_one_line_error(run("ccnet-parity", official, *arguments, cwd=ROOT), 2, *words)
+    assert_one_line_error(call("ccnet-parity", official, *arguments), 2, *words)
 
 
 def test_port_options_need_a_port(official, converted):
-    assert_one_line_error(run("ccnet-parity", official, converted, "--mapping", "x.json"), 2, "--port")
-    assert_one_line_error(run("ccnet-parity", official, converted, "--port", "a:b"), 2, "not both")
+    assert_one_line_error(call("ccnet-parity", official, converted, "--mapping", "x.json"), 2, "--port")
+    assert_one_line_error(call("ccnet-parity", official, converted, "--port", "a:b"), 2, "not both")

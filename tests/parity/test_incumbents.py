@@ -11,6 +11,7 @@ from torch import Tensor
 from parity.comparison import compare
 from parity.incumbents import CRITERIA, judge
 from parity.mutants.run import Bench, select
+from tests.parity.test_mutants import SMALL
 
 FREE = {"mode": "free", "dtypes": ("float32",)}
 ISOLATED = {"mode": "isolated", "dtypes": ("float64",)}
@@ -41,7 +42,7 @@ def verdicts(name: str) -> dict[str, bool]:
 @cache
 def is_caught_and_pinned(name: str) -> bool:
     ((_, entry),) = select([name])
-    return bool(bench().run(entry, **ISOLATED))
+    return bool(Bench(sizes=SMALL).run(entry, **ISOLATED))
 
 
 @pytest.mark.parametrize("criterion", FALSE_PASSES)

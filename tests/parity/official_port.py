@@ -96,9 +96,9 @@ class InlineHead(Head):
         self.query, self.key, self.value = self.cca.query_conv, self.cca.key_conv, self.cca.value_conv
         self.scale = self.create_parameter([1])
         del self.cca
-        self.cca = self.attend
+        self.cca = self.one_pass
 
-    def attend(self, x: Any) -> Any:
+    def one_pass(self, x: Any) -> Any:
         """One pass of attention."""
         return self.scale * attend(self.query(x), self.key(x), self.value(x), functional.softmax) + x
 

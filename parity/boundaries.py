@@ -55,16 +55,18 @@ def _find_explaining(trial: Trial, pairs: Mapping[str, str], suspects: set[str],
     """Those of `suspects` that take failures upon themselves which appear if all are given up.
 
     One of each module around them is followed again at a time, the innermost first. Where something of another shape is
-    handed on around a suspect, whether or not it is followed, its own fault could not show: it is kept too.
+    handed on around a suspect, whether or not it is followed, its own fault could not show: it is kept too, unless it
+    is called another number of times, as one ReLU used for all.
     """
     given_up = set(suspects)
     without = trial(_without(pairs, given_up))
     fresh = {failure for failure in without.failures - found if not _is_inherited(failure, suspects, found)}
     unjudged = {accused for accused, _, site, _ in without.misshapen & found if site.startswith(INPUT_SITE)}
+    miscalled = {path for path, _, site, _ in found if site == CALLS}
     groups: dict[str, list[str]] = {}
     for suspect in sorted(suspects, key=lambda path: -path.count(".")):
         container = _find_container(suspect, _without(pairs, suspects))
-        if container in unjudged:
+        if container in unjudged and suspect not in miscalled:
             given_up.remove(suspect)
         elif any(container == accused for accused, *_ in fresh):
             groups.setdefault(container, []).append(suspect)

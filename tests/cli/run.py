@@ -26,7 +26,10 @@ def run(command: str, *arguments: object, **options: Any) -> subprocess.Complete
 
 
 def call(command: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """The same in this process, for what is refused: a subprocess would do little but import the frameworks."""
+    """The same in this process, where a subprocess would do little but import the frameworks.
+
+    Each command has tests that start it as its users do.
+    """
     words = [command, *map(str, arguments)]
     output, errors, code = io.StringIO(), io.StringIO(), 0
     handlers = [signal.getsignal(number) for number in SIGNALS]

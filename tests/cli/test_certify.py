@@ -56,11 +56,11 @@ def test_certify_and_verify(files: tuple[Path, Path], tmp_path: Path) -> None:
     assert (found["role"], found["verdict"], found["verified"]) == ("target", "incomplete", False)
     other = tmp_path / "other.pdparams"
     other.write_bytes(target.read_bytes() + b".")
-    assert "does not speak of" in run("ccnet-parity", "verify", report / "certificate.json", "--weights", other).stdout
+    assert "does not speak of" in call("ccnet-parity", "verify", report / "certificate.json", "--weights", other).stdout
 
 
 def test_a_table_for_people(files: tuple[Path, Path], tmp_path: Path) -> None:
-    result = run("ccnet-parity", "certify", *files, "--gates", "weights,learning-rate", "--report", tmp_path)
+    result = call("ccnet-parity", "certify", *files, "--gates", "weights,learning-rate", "--report", tmp_path)
     assert result.returncode == 1
     assert "INCOMPLETE: 2 of 14 gates passed" in result.stdout
     assert "Traceback" not in result.stderr

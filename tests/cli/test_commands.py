@@ -208,7 +208,7 @@ def test_parity_of_a_conversion(official, converted):
 
 
 def test_parity_json_contract(official, converted):
-    result = run("ccnet-parity", official, converted, "--input-size", "33", "--recurrence", 3, "--json")
+    result = call("ccnet-parity", official, converted, "--input-size", "33", "--recurrence", 3, "--json")
     report = json.loads(result.stdout)
     assert report["passed"] is True
     assert report["recurrence"] == 3
@@ -226,7 +226,7 @@ def test_parity_fails_on_one_changed_weight(official, converted, tmp_path):
     state["head.refine.conv.weight"][0, 0, 0, 0] += 0.01
     wrong = tmp_path / "wrong.pdparams"
     wrong.write_bytes(pickle.dumps(state, protocol=4))
-    result = run("ccnet-parity", official, wrong, "--input-size", "33,41", "--json")
+    result = call("ccnet-parity", official, wrong, "--input-size", "33,41", "--json")
     assert result.returncode == 1
     report = json.loads(result.stdout)
     assert report["passed"] is False
@@ -245,14 +245,14 @@ def test_parity_of_a_picture(official, converted, tmp_path):
 
     pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "street.png")
-    result = run("ccnet-parity", official, converted, "--image", tmp_path / "street.png")
+    result = call("ccnet-parity", official, converted, "--image", tmp_path / "street.png")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "street.png 1×3×50×70" in result.stdout
 
 
 @pytest.mark.parametrize("value", ["0", "a", "1,2,3", ""])
 def test_bad_sizes_are_usage_errors(value):
-    result = run("ccnet-parity", "--input-size", value)
+    result = call("ccnet-parity", "--input-size", value)
     assert result.returncode == 2
     assert "769 or 512,1024" in result.stderr
 

@@ -50,7 +50,7 @@ def test_wrong_weights_are_a_failure(files, tmp_path):
     wrong = tmp_path / "wrong.pdparams"
     wrong.write_bytes(pickle.dumps(state, protocol=4))
     shutil.copy(files / "out.manifest.json", tmp_path / "wrong.manifest.json")
-    result = run("ccnet-eval", files / "set", "--torch", files / NAME, "--paddle", wrong, "--limit", 1)
+    result = call("ccnet-eval", files / "set", "--torch", files / NAME, "--paddle", wrong, "--limit", 1)
     assert result.returncode == 1, result.stderr
     for word in ("FAILED", "unexplained", "not equal", "traffic light", "mIoU"):
         assert word in result.stdout
@@ -58,7 +58,7 @@ def test_wrong_weights_are_a_failure(files, tmp_path):
 
 def test_one_framework_with_every_option(files):
     views = ("--slide", 48, "--overlap", "1/4", "--scales", "0.75,1.25", "--flip", "--workers", 1, "--recurrence", 1)
-    result = run("ccnet-eval", files / "set", "--torch", files / NAME, "--limit", 1, *views)
+    result = call("ccnet-eval", files / "set", "--torch", files / NAME, "--limit", 1, *views)
     assert result.returncode == 0, result.stderr
     for word in ("recurrence 1", "window 48, overlap 1/4", "scales 0.75, 1.25", "flipped too"):
         assert word in result.stdout
@@ -67,7 +67,7 @@ def test_one_framework_with_every_option(files):
 
 def test_another_protocol_is_said(files):
     options = ("--protocol", "official", "--no-padding", "--whole", "--limit", 1)
-    result = run("ccnet-eval", files / "set", "--paddle", files / "out.pdparams", *options)
+    result = call("ccnet-eval", files / "set", "--paddle", files / "out.pdparams", *options)
     assert result.returncode == 0, result.stderr
     assert "protocol official is not mmseg's own, mmseg" in result.stdout
     assert "recurrence 2" in result.stdout
@@ -111,7 +111,7 @@ def test_a_set_is_generated(tmp_path):
         assert picture.size == (128, 64)
     for kind in ("labelIds", "labelTrainIds"):
         assert len(list((tmp_path / "set").rglob(f"*_{kind}.png"))) == 3
-    again = run("ccnet-eval", "--make-dataset", tmp_path / "set")
+    again = call("ccnet-eval", "--make-dataset", tmp_path / "set")
     assert_one_line_error(again, 2, "not an empty folder")
 
 

@@ -50,7 +50,7 @@ def test_healthy_pair(official, converted):
 
 
 def test_guilty_layer_and_contract(official, wrong, tmp_path):
-    result = run("ccnet-parity", official, wrong, "--layer-by-layer", *SMALL, "--json", "--report", tmp_path)
+    result = call("ccnet-parity", official, wrong, "--layer-by-layer", *SMALL, "--json", "--report", tmp_path)
     assert result.returncode == 1, result.stderr
     report = json.loads(result.stdout)
     assert [guilty["path"] for guilty in report["guilty"]] == ["head.refine.conv"]
@@ -64,7 +64,7 @@ def test_guilty_layer_and_contract(official, wrong, tmp_path):
 
 
 def test_sentence_names_layer_and_limit(official, wrong):
-    result = run("ccnet-parity", official, wrong, "--bisect", *SMALL)
+    result = call("ccnet-parity", official, wrong, "--bisect", *SMALL)
     assert result.returncode == 1
     assert "FAILED: head.refine.conv: its output differs by" in result.stdout
     assert "the layer itself is wrong" in result.stdout
@@ -74,7 +74,7 @@ def test_sentence_names_layer_and_limit(official, wrong):
 
 def test_options_narrow_the_comparison(official, wrong):
     arguments = ("--dtype", "float64", "--mode", "isolated", "--only", "head.*", "--skip", "head.refine*", "--json")
-    result = run("ccnet-parity", official, wrong, *SMALL, *arguments)
+    result = call("ccnet-parity", official, wrong, *SMALL, *arguments)
     layers = json.loads(result.stdout)["layers"]
     assert {(layer["dtype"], layer["mode"]) for layer in layers} == {("float64", "isolated")}
     assert all(layer["path"].startswith("head.") and "refine" not in layer["path"] for layer in layers)
@@ -82,10 +82,10 @@ def test_options_narrow_the_comparison(official, wrong):
 
 def test_dump_and_compare(official, wrong, converted, tmp_path):
     good, bad = tmp_path / "good", tmp_path / "bad"
-    assert run("ccnet-parity", official, converted, "--dtype", "float64", "--dump", good, *SMALL).returncode == 0
-    assert run("ccnet-parity", official, wrong, "--dtype", "float64", "--dump", bad, *SMALL).returncode == 1
-    assert run("ccnet-parity", "compare", good / "paddle", good / "torch").returncode == 0
-    result = run("ccnet-parity", "compare", bad / "paddle", good / "torch", "--json")
+    assert call("ccnet-parity", official, converted, "--dtype", "float64", "--dump", good, *SMALL).returncode == 0
+    assert call("ccnet-parity", official, wrong, "--dtype", "float64", "--dump", bad, *SMALL).returncode == 1
+    assert call("ccnet-parity", "compare", good / "paddle", good / "torch").returncode == 0
+    result = call("ccnet-parity", "compare", bad / "paddle", good / "torch", "--json")
     assert result.returncode == 1
     assert json.loads(result.stdout)["first_divergence"]["path"] == "head.refine.conv"
     assert_one_line_error(call("ccnet-parity", "compare", good, good), 2, "not a dump")
@@ -112,7 +112,7 @@ def test_port_is_certified(official):
 
 def test_wrong_port_is_pinned(official, tmp_path):
     arguments = ("--port", PORT + "build_wrong", "--dtype", "float64", "--export-repro", tmp_path)
-    result = run("ccnet-parity", official, *arguments, *SMALL, "--json", cwd=ROOT)
+    result = call("ccnet-parity", official, *arguments, *SMALL, "--json")
     assert result.returncode == 1
     assert [guilty["path"] for guilty in json.loads(result.stdout)["guilty"]] == ["head.refine.activation"]
     assert (tmp_path / "repro.py").exists()

@@ -8,7 +8,7 @@ what has no counterpart of its own is compared as part of the module around it, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
@@ -98,7 +98,9 @@ def _proposed(torch: Modules, paddle: Modules) -> tuple[dict[str, str], list[str
     # Those with parameters first: activations, of which ports have more or fewer, would shift repeated blocks.
     weighty = [info for info in ours if info.tensors], [info for info in theirs if info.tensors]
     leaves |= _aligned(*weighty, leaves)
-    leaves |= _moved(*(_without_paths(*side) for side in zip(weighty, (leaves, leaves.values()), strict=True)))
+    taken = set(leaves.values())
+    left = [info for info in weighty[0] if info.path not in leaves], [i for i in weighty[1] if i.path not in taken]
+    leaves |= _moved(*left)
     leaves |= _aligned(ours, theirs, leaves)
     return {"": "", **leaves, **_composites(torch, paddle, leaves)}, ambiguous
 
@@ -145,10 +147,6 @@ def _moved(ours: list[ModuleInfo], theirs: list[ModuleInfo]) -> dict[str, str]:
         return {}
     left, right = (sorted(side, key=lambda info: repr(_signature(info))) for side in (ours, theirs))
     return {info.path: other.path for info, other in zip(left, right, strict=True)}
-
-
-def _without_paths(modules: list[ModuleInfo], paths: Collection[str]) -> list[ModuleInfo]:
-    return [info for info in modules if info.path not in set(paths)]
 
 
 def _signature(info: ModuleInfo) -> tuple[object, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import sysconfig
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from parity.pairing import Pairing, pair_modules
 from parity.parameters import match_tensors
 
 Array = np.ndarray[Any, Any]
-OWN = Path(__file__).parent
+OWN = (Path(__file__).parent, Path(__file__).parents[1] / "models_torch")
+STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
+CALLERS = {("port.py", "load_port"), ("follow.py", "run"), ("follow.py", "wrapped")}
+"""File and function of ours that call the port's code."""
 
 
 def load_port(spec: str) -> Any:
@@ -46,29 +50,42 @@ def load_port(spec: str) -> Any:
 
 @contextmanager
 def naming_port(spec: str | None, action: str) -> Iterator[None]:
-    """Within, whatever the user's own code raises is a ParityInputError that names it and the line; without, as it is.
+    """Within, what the port's code raises is a ParityInputError that names it and the line. All else stays as it is.
 
-    `spec` is None where the network is ours. `action` says what was done with the port.
+    `spec` is None where there is no port. `action` says what was done with it.
     """
     try:
         yield
-    except ParityInputError:
-        raise
-    except Exception as error:
-        if spec is None:
+    except Exception as error:  # what a port may raise is anybody's guess; what is not its own goes on
+        frame = _innermost(error)
+        if spec is None or _is_ours(frame):
             raise
         text = " ".join(str(error).split())
-        where = _line_of(error)
+        path = Path(frame.filename)
+        where = "" if _is_under(path, OWN) else f", {path.name}:{frame.lineno}"
         raise ParityInputError(f"--port {spec}: cannot {action} it ({type(error).__name__}: {text}{where})") from error
 
 
-def _line_of(error: Exception) -> str:
-    """The innermost line of the user's code, neither an installed package's nor this one's."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = Path(frame.filename)
-        if path.is_file() and not {"site-packages", "importlib"} & set(path.parts) and OWN not in path.parents:
-            return f", {path.name}:{frame.lineno}"
-    return ""
+def _innermost(error: Exception) -> traceback.FrameSummary:
+    """The innermost frame that is neither Python's nor an installed package's: whose code it was."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next(frame for frame in reversed(frames) if not _is_foreign(Path(frame.filename)))
+
+
+def _is_foreign(path: Path) -> bool:
+    if _is_under(path, OWN):  # it may be installed too
+        return False
+    return not path.is_file() or "site-packages" in path.parts or _is_under(path, [STANDARD_LIBRARY])
+
+
+def _is_ours(frame: traceback.FrameSummary) -> bool:
+    """Whether this package failed, or torch's network, rather than what it calls the port from."""
+    path = Path(frame.filename)
+    return _is_under(path, OWN) and (path.name, frame.name) not in CALLERS
+
+
+def _is_under(path: Path, folders: Iterable[Path]) -> bool:
+    return any(folder in path.parents for folder in folders)
 
 
 def load_port_weights(layer: Any, path: Path) -> None:

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import cli
 
 BIN = Path(sys.executable).parent
-MAIN = {"ccnet-convert": cli.convert, "ccnet-eval": cli.evaluate, "ccnet-parity": cli.parity_main}
+MAIN = {"ccnet-eval": cli.evaluate, "ccnet-parity": cli.parity_main}
 SIGNALS = signal.SIGINT, signal.SIGTERM
 
 

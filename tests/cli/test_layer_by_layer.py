@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,17 @@ def test_wrong_port_is_pinned(official, tmp_path):
 )
 def test_bad_port_options_are_one_line(official, arguments, words):
     assert_one_line_error(call("ccnet-parity", official, *arguments), 2, *words)
+
+
+def test_a_dump_that_cannot_be_written_is_not_the_ports_fault(official, tmp_path):
+    """A limit of file sizes stands for a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
+    try:
+        result = call("ccnet-parity", official, "--port", PORT + "build", "--dump", tmp_path, *SMALL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert_one_line_error(result, 2, str(tmp_path), "cannot write the dump")
 
 
 def test_port_options_need_a_port(official, converted):

@@ -13,7 +13,7 @@ from parity.errors import ParityInputError
 from parity.harness import compare_models
 from parity.modules import paddle_modules, torch_modules
 from parity.pairing import pair_modules
-from parity.port import load_port, load_port_weights, match_port, read_mapping
+from parity.port import load_port, load_port_weights, match_port, naming_port, read_mapping
 from tests.parity.networks import INPUTS, make_twins
 
 SPEC = "tests.parity.renamed_port:"
@@ -54,6 +54,27 @@ def test_one_wrong_weight_of_a_loaded_port_is_named(ours):
     assert summary["different"] == ["head.attention.value.weight"]
     report = compare_models(ours, port, INPUTS, pairs=pairing, weights=summary)
     assert {guilty.path for guilty in report.guilty} == {"head.attention.value"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "line"), [("tests.parity.official_port:build_raising", True), (SPEC + "build", False)]
+)
+def test_what_the_port_raises_names_it(ours, spec, line):
+    port = load_port(spec)
+    match_port(ours, port, None)
+    if not line:  # called as it cannot be: none of its lines is to blame
+        port.forward = None
+    with pytest.raises(ParityInputError, match=f"--port {spec}: cannot run it") as raised, naming_port(spec, "run"):
+        compare_models(ours, port, {"odd": INPUTS["odd"]}, dtypes=["float64"])
+    assert ("official_port.py:" in str(raised.value)) is line
+
+
+def test_what_torch_raises_is_not_the_ports(ours, monkeypatch):
+    port = load_port(SPEC + "build")
+    match_port(ours, port, None)
+    monkeypatch.setattr(ours.head, "recurrence", "two")
+    with pytest.raises(TypeError), naming_port(SPEC + "build", "run"):
+        compare_models(ours, port, {"odd": INPUTS["odd"]}, dtypes=["float64"])
 
 
 def test_mapping_of_whole_parts(ours):

@@ -25,8 +25,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 demo: install ## convert a full-size stand-in checkpoint and compare both frameworks on a photograph
 	@mkdir -p $(DEMO)
-	@test -f $(DEMO)/official.pth || $(BIN)/python -m parity.standin $(DEMO)/official.pth
-	@test -f $(DEMO)/photo.png || $(BIN)/python -m parity.photo $(DEMO)/photo.png
+	@test -f $(DEMO)/official.pth || $(BIN)/python -m twins.standin $(DEMO)/official.pth
+	@test -f $(DEMO)/photo.png || $(BIN)/python -m parity.networks.photo $(DEMO)/photo.png
 	$(BIN)/ccnet-convert $(DEMO)/official.pth $(DEMO)/official.pdparams --recurrence 2 --force
 	$(BIN)/ccnet-parity $(DEMO)/official.pth $(DEMO)/official.pdparams --image $(DEMO)/photo.png --input-size 257,385
 

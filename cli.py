@@ -1,13 +1,13 @@
-"""The console scripts: `ccnet-convert`, `ccnet-parity`, `ccnet-eval`, `ccnet-seg`. Their options are in `commands/`."""
+"""The console scripts `ccnet-convert`, `ccnet-parity`, `ccnet-eval` and `ccnet-seg`; options are in `ccnet_cli/`."""
 
 from __future__ import annotations
 
 import sys
 
-from commands.certify import certify, verify
-from commands.convert import convert
-from commands.evaluate import evaluate
-from commands.parity import compare, mutants, parity
+from ccnet_cli.certify import certify, verify
+from ccnet_cli.convert import convert
+from ccnet_cli.evaluate import evaluate
+from ccnet_cli.parity import compare, mutants, parity
 
 __all__ = ["convert", "evaluate", "parity_main", "seg_main"]
 
@@ -25,6 +25,6 @@ def parity_main() -> None:
 
 def seg_main() -> None:
     """`ccnet-seg`: PaddleSeg's tools on the port."""
-    from seg.command import seg
+    from ccnet_cli.seg import seg
 
     seg.main(prog_name="ccnet-seg")

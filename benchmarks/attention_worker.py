@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import serve
-from processor import configure_processor
 
 CHANNELS, QUERY_CHANNELS = 512, 64
 GAMMA = 0.7
@@ -106,7 +105,6 @@ def paddle_run(name: str, height: int, width: int, *, backward: bool) -> Callabl
 
 
 def main(name: str, height: str, width: str, passes: str) -> None:
-    configure_processor()
     make_run = torch_run if name.startswith("torch") else paddle_run
     run = make_run(name, int(height), int(width), backward=passes == "forward + backward")
     serve(run, check=lambda output: float(np.abs(output.numpy()).mean()))

@@ -29,7 +29,7 @@ ROUNDS = 7
 def measure(folder: Path) -> dict[str, Ratio]:
     """Ratios of `ccnet-convert` to the naive script."""
     source, target = folder / "official.pth", folder / "official.pdparams"
-    subprocess.run([sys.executable, "-m", "parity.standin", source], check=True)
+    subprocess.run([sys.executable, "-m", "twins.standin", source], check=True)
     ours = [str(Path(sys.executable).with_name("ccnet-convert")), str(source), str(target), "--force"]
     theirs = [sys.executable, "-c", NAIVE, str(source), str(folder / "naive.pdparams")]
     for command in (ours, theirs):  # once unmeasured, to read the files into the system's cache

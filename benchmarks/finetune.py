@@ -28,16 +28,16 @@ from visualdl import LogReader
 
 import models_torch
 from benchmarks.curves import draw_curves
+from cityscapes.confusion import Score, count_confusion
+from cityscapes.generate import make_dataset
 from converter import convert_tensors, read_checkpoint
-from evaluation.confusion import Score, count_confusion
-from evaluation.generate import make_dataset
 from models_torch.losses import OhemCrossEntropy, resize_logits
 from models_torch.trainer import Trainer
-from parity.standin import make_state_dict, save_state_dict
-from seg.build import make_builder
-from seg.run import Views, train, validate
-from training.ohem import Mining
-from training.recipe import Recipe
+from paddleseg_port.build import make_builder
+from paddleseg_port.run import Views, train, validate
+from recipe.ohem import Mining
+from recipe.recipe import Recipe
+from twins.standin import make_state_dict, save_state_dict
 
 CONFIG = Path(__file__).parents[1] / "configs" / "generated.yml"
 SIZE = (64, 128)

@@ -28,8 +28,8 @@ LIMITS = {"wall": 1.15, "memory": 1.25}
 
 def build_twins(depth: int) -> tuple[object, object]:
     """Both twins with the same stand-in weights, in evaluation mode."""
-    from parity.networks import build_paddle, build_torch
-    from parity.weights import standin_pair
+    from twins.build import build_paddle, build_torch
+    from twins.weights import standin_pair
 
     weights = standin_pair(seed=0, depth=depth)
     ours = build_torch(weights, recurrence=2, device="cpu").eval()
@@ -43,7 +43,7 @@ def run_plain(ours: object, theirs: object, side: int) -> None:
     import torch
 
     from models_paddle import paddle
-    from parity.inputs import make_images
+    from parity.networks.inputs import make_images
 
     images = make_images((side, side), seed=0, batch=1).astype("float32")
     with torch.no_grad():
@@ -54,8 +54,8 @@ def run_plain(ours: object, theirs: object, side: int) -> None:
 
 def run_harness(ours: object, theirs: object, side: int) -> None:
     """The same passes, every layer compared."""
-    from parity.harness import compare_models
-    from parity.inputs import make_images
+    from parity.engine.harness import compare_models
+    from parity.networks.inputs import make_images
 
     images = make_images((side, side), seed=0, batch=1)
     report = compare_models(ours, theirs, images, mode="free", dtypes=["float32"])  # type: ignore[arg-type]
@@ -69,7 +69,7 @@ def run_padiff(ours: object, theirs: object, side: int) -> None:
     from padiff import auto_diff
 
     from models_paddle import paddle
-    from parity.inputs import make_images
+    from parity.networks.inputs import make_images
 
     images = make_images((side, side), seed=0, batch=1).astype("float32")
     inputs = ({"images": paddle.to_tensor(images)}, {"images": torch.from_numpy(images)})
@@ -88,7 +88,7 @@ def work(name: str, side: int, depth: int) -> None:
     """In the child: do the work once and print its seconds and peak memory in MB."""
     import contextlib
 
-    import parity.harness  # noqa: F401 - configures the processor before torch is imported
+    import parity.engine.harness  # noqa: F401 - loaded before the clock starts
 
     if name == "padiff":
         import padiff  # noqa: F401

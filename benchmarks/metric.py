@@ -17,9 +17,9 @@ from rich import box
 from rich.table import Table
 
 from benchmarks.measure import Ratio
+from cityscapes.confusion import count_confusion
+from cityscapes.labels import IGNORED, NUM_CLASSES
 from converter.console import wide_console
-from evaluation.confusion import count_confusion
-from evaluation.labels import IGNORED, NUM_CLASSES
 
 SHAPE = (1024, 2048)
 ROUNDS = 7

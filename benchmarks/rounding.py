@@ -13,11 +13,11 @@ from rich import box
 from rich.table import Table
 
 from converter.console import wide_console
-from parity.harness import compare_models
-from parity.inputs import make_images
-from parity.networks import build_paddle, build_torch
-from parity.tolerances import FLOAT32_NOISE_RATIO
-from parity.weights import standin_pair
+from parity.engine.harness import compare_models
+from parity.networks.inputs import make_images
+from twins.build import build_paddle, build_torch
+from twins.tolerances import FLOAT32_NOISE_RATIO
+from twins.weights import standin_pair
 
 SEEDS = 24
 SIZES = ((97, 65), (64, 112), (65, 65), (96, 96), (49, 161), (81, 128))

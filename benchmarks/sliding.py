@@ -49,8 +49,8 @@ class Timed:
 
 def build(depth: int) -> Any:
     """The Paddle twin with stand-in weights."""
-    from parity.networks import build_paddle
-    from parity.weights import standin_pair
+    from twins.build import build_paddle
+    from twins.weights import standin_pair
 
     return build_paddle(standin_pair(seed=0, depth=depth), recurrence=2)
 
@@ -58,9 +58,9 @@ def build(depth: int) -> Any:
 def make_ours(model: Any, image: Any) -> tuple[Timed, Callable[[], Any]]:
     import torch
 
-    from evaluation.networks import PaddleNetwork
-    from evaluation.predict import choose_classes, predict
-    from evaluation.protocols import OFFICIAL
+    from cityscapes.networks import PaddleNetwork
+    from cityscapes.predict import choose_classes, predict
+    from cityscapes.protocols import OFFICIAL
 
     timed = Timed(PaddleNetwork(model))
     return timed, lambda: choose_classes(predict(timed, torch.from_numpy(image), OFFICIAL)[0])[0].numpy()
@@ -121,13 +121,13 @@ def work(name: str, depth: int) -> None:
 
 def decode_ahead(folder: str) -> None:
     """In the child: evaluate generated pictures, and print seconds per picture of decoding and of waiting for it."""
-    from evaluation.evaluate import Task, evaluate, load_image
-    from evaluation.layout import decode, list_samples
-    from evaluation.networks import TorchNetwork
-    from evaluation.protocols import MMSEG
-    from evaluation.totals import Totals
-    from parity.networks import build_torch
-    from parity.weights import standin_pair
+    from cityscapes.evaluate import Task, evaluate, load_image
+    from cityscapes.layout import decode, list_samples
+    from cityscapes.networks import TorchNetwork
+    from cityscapes.protocols import MMSEG
+    from cityscapes.totals import Totals
+    from twins.build import build_torch
+    from twins.weights import standin_pair
 
     weights = standin_pair(seed=0, depth=18, family="mmseg")
     network = Timed(TorchNetwork(build_torch(weights, recurrence=2, device="cpu")))
@@ -175,7 +175,7 @@ def main(depth: str) -> None:
         table.add_row(what, *figures, f"{ours[key] / theirs[key]:.2f}", limit)
     wide_console().print(table)
     with tempfile.TemporaryDirectory() as folder:
-        from evaluation.generate import make_dataset
+        from cityscapes.generate import make_dataset
 
         make_dataset(Path(folder), counts={"val": PICTURES})
         cores = max((os.cpu_count() or 2) - 1, 1)

@@ -8,9 +8,6 @@ import signal
 import threading
 import zlib
 
-from processor import configure_processor
-
-configure_processor()
 # The CPU wheel of Paddle 2.6 exports zlib's symbols and breaks the interpreter's zlib, and so PNG
 # reading, if it is loaded first.
 zlib.crc32(b"")

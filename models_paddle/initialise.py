@@ -5,7 +5,7 @@ from __future__ import annotations
 import paddle
 from paddle import nn
 
-from training.initialisation import initial_fill
+from recipe.initialisation import initial_fill
 
 
 def initialise(model: nn.Layer, family: str) -> None:

@@ -6,8 +6,8 @@ import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional
 
-from training.interpolation import interpolation_matrix
-from training.ohem import Mining
+from recipe.interpolation import interpolation_matrix
+from recipe.ohem import Mining
 
 IGNORE_INDEX = 255
 AUXILIARY_WEIGHT = 0.4

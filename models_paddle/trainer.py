@@ -8,7 +8,7 @@ from paddle import Tensor, nn
 from paddle.optimizer import Momentum
 from paddle.optimizer.lr import PolynomialDecay
 
-from training.recipe import Recipe
+from recipe.recipe import Recipe
 
 Criterion = Callable[[tuple[Tensor, Tensor], Tensor], Tensor]
 

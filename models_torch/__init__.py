@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import warnings
 
-from processor import configure_processor
-
-configure_processor()
-
 import torch
 
 # oneDNN rounds a float32 convolution up to ten times as coarsely as torch's own kernels, which the

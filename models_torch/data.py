@@ -6,7 +6,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from training.dataset import TrainingSet
+from recipe.dataset import TrainingSet
 
 
 def make_loader(dataset: TrainingSet, *, batch: int, workers: int = 0) -> Any:

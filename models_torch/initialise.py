@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from training.initialisation import initial_fill
+from recipe.initialisation import initial_fill
 
 
 def initialise(model: nn.Module, family: str) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 
-from training.recipe import Recipe
+from recipe.recipe import Recipe
 
 Criterion = Callable[[tuple[Tensor, Tensor], Tensor], Tensor]
 

@@ -7,24 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from processor import configure_processor
-
-configure_processor()
-
 if TYPE_CHECKING:
-    from parity.harness import compare_models
-    from parity.report import Report
+    from parity.engine.harness import compare_models
+    from parity.verdicts.report import Report
 
 __all__ = ["Report", "compare_models"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "compare_models":
-        from parity.harness import compare_models
+        from parity.engine.harness import compare_models
 
         return compare_models
     if name == "Report":
-        from parity.report import Report
+        from parity.verdicts.report import Report
 
         return Report
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

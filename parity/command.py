@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from families import Preprocessing
-from parity.dump import DumpWriter
+from parity.engine.harness import compare_models
 from parity.errors import ParityInputError
-from parity.harness import compare_models
-from parity.inputs import DEFAULT_SIZES, make_images, read_image
-from parity.networks import build_paddle, build_torch, set_paddle_device
-from parity.port import load_port, load_port_weights, match_port, naming_port, read_mapping
-from parity.report import Report
-from parity.repro import export_repro
-from parity.weights import WeightPair, read_pair, read_source, standin_pair
+from parity.networks.inputs import DEFAULT_SIZES, make_images, read_image
+from parity.networks.port import load_port, load_port_weights, naming_port
+from parity.pairing.match import match_port, read_mapping
+from parity.reports.dump import DumpWriter
+from parity.reports.repro import export_repro
+from parity.verdicts.report import Report
+from twins.build import build_paddle, build_torch, set_paddle_device
+from twins.weights import WeightPair, read_pair, read_source, standin_pair
 
 Progress = Callable[[str], None]
 
@@ -99,7 +100,7 @@ def run(options: Options) -> Report:
     if options.export_repro is not None:
         export_repro(options.export_repro, report, torch_model, paddle_model, inputs, port=options.port)
     if options.report is not None:
-        from parity.html.render import write_report
+        from parity.reports.html.render import write_report
 
         write_report(options.report, report, _attention(options, torch_model, paddle_model, inputs))
     return report
@@ -131,7 +132,7 @@ def _attention(options: Options, torch_model: Any, paddle_model: Any, inputs: di
     """Attention maps of both twins on the first input; a port's attention is not known to have the parts."""
     if options.port is not None:
         return None
-    from parity.html.attention_maps import compute_attention_maps
+    from parity.reports.html.attention_maps import compute_attention_maps
 
     return compute_attention_maps(torch_model, paddle_model, next(iter(inputs.values())))
 

@@ -7,8 +7,11 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from twins.processor import configure_processor
+
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
 os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // WORKERS))  # each worker has its share of cores
+configure_processor()
 
 pytest.register_assert_rewrite("tests.converter.checkpoints")
 

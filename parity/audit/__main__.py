@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from parity.audit.page import render_page, run_audit
+from twins.processor import configure_processor
 
 
 def main(path: Path, depth: int = 101) -> None:
@@ -15,4 +16,5 @@ def main(path: Path, depth: int = 101) -> None:
 
 
 if __name__ == "__main__":
+    configure_processor()
     main(Path(sys.argv[1]))

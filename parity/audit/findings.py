@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from parity.audit import measures
 from parity.audit.port import BothHeads
-from parity.report import Guilty, Report
+from parity.verdicts.report import Guilty, Report
 
 Measure = Callable[[BothHeads], str]
 

@@ -9,9 +9,9 @@ from paddleseg.models.losses import CrossEntropyLoss, OhemCrossEntropyLoss
 from families.architecture import FLOAT32_LEAKY_SLOPE
 from models_paddle import paddle
 from models_torch.losses import IGNORE_INDEX, OhemCrossEntropy, resize_logits
+from paddleseg_port.compat import left_dtype_decides
 from parity.audit.port import BothHeads
-from seg.compat import left_dtype_decides
-from training.ohem import Mining
+from recipe.ohem import Mining
 
 SIZE = (769, 769)
 SHARE_IGNORED, SHARE_WRONG = 0.1, 0.05

@@ -6,12 +6,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from parity.audit.findings import FINDINGS
 from parity.audit.port import BothHeads, build, map_modules
-from parity.harness import compare_models
-from parity.inputs import DEFAULT_SIZES, make_images
-from parity.networks import build_torch
-from parity.port import match_port
-from parity.report import Report
-from parity.weights import standin_pair
+from parity.engine.harness import compare_models
+from parity.networks.inputs import DEFAULT_SIZES, make_images
+from parity.pairing.match import match_port
+from parity.verdicts.report import Report
+from twins.build import build_torch
+from twins.weights import standin_pair
 
 RECURRENCE = 2
 

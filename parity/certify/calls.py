@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from parity.certify.sides import Side
-from parity.tensors import flatten
+from twins.tensors import flatten
 
 Array = np.ndarray[Any, Any]
 

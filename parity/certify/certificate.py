@@ -15,7 +15,7 @@ from converter.files.atomic import staged
 from parity.certify.catalogue import GATES
 from parity.certify.gate import Outcome, finite
 from parity.errors import ParityInputError
-from parity.report import describe_environment
+from parity.verdicts.report import describe_environment
 
 FILE = "certificate.json"
 VERDICTS = ("certified", "not certified", "incomplete")

@@ -108,7 +108,7 @@ def _paddle(part: Part, content: Mapping[str, Array]) -> dict[str, Array]:
 def _paddle_network(settings: dict[str, Any], content: Mapping[str, Array]) -> Any:
     from converter.bridge import to_paddle
     from models_paddle import build_uninitialised, load_weights
-    from parity.port import load_port
+    from parity.networks.port import load_port
 
     if settings["port"] is not None:
         network = load_port(settings["port"])

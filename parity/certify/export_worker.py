@@ -45,7 +45,7 @@ def save(settings: dict[str, Any], tensors: dict[str, Array], program: Path, sha
     """Build the network (a port as it is), load it and save it."""
     from models_paddle import build_uninitialised, load_weights
     from models_paddle.export import prepare_for_export, save_program
-    from parity.port import load_port
+    from parity.networks.port import load_port
 
     if settings["port"] is None:
         network = build_uninitialised(**settings["network"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from evaluation.errors import DatasetError
+from cityscapes.errors import DatasetError
 from families import get_family
 from parity.certify.catalogue import GATES
 from parity.certify.certificate import FILE, Certificate, describe_file, describe_run, write_certificate
@@ -18,9 +18,9 @@ from parity.certify.gate import Check, Outcome, not_certified, run_gate
 from parity.certify.subject import Subject
 from parity.command import DEFAULT_RECURRENCE
 from parity.errors import ParityInputError
-from parity.networks import set_paddle_device
-from parity.port import read_mapping
-from parity.weights import WeightPair, read_pair, read_source, standin_pair
+from parity.pairing.match import read_mapping
+from twins.build import set_paddle_device
+from twins.weights import WeightPair, read_pair, read_source, standin_pair
 
 PARTIAL = "certificate.partial.json"
 """Finished gates of a run that has not ended."""
@@ -96,7 +96,7 @@ def choose(gates: Sequence[str], skip: Sequence[str]) -> list[str]:
 
 def write_report(folder: Path, certificate: Certificate) -> None:
     """`certificate.json` and its page."""
-    from parity.html.certificate import write_page
+    from parity.reports.html.certificate import write_page
 
     content = certificate.to_json()
     write_certificate(folder / FILE, content)

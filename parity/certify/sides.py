@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from families import Preprocessing
-from parity.inputs import preprocess
-from parity.modules import ModuleInfo
-from training.augmentation import Augmentation
-from training.ohem import Mining
-from training.recipe import Recipe
+from parity.networks.modules import ModuleInfo
+from recipe.augmentation import Augmentation
+from recipe.ohem import Mining
+from recipe.preprocessing import preprocess
+from recipe.recipe import Recipe
 
 Array = np.ndarray[Any, Any]
 STATISTICS = ("running_mean", "running_var")

@@ -10,20 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.generate import make_dataset
-from evaluation.layout import Sample, decode, list_samples
+from cityscapes.generate import make_dataset
+from cityscapes.layout import Sample, decode, list_samples
 from families import Preprocessing
 from parity.certify.sides import PaddleSide, TorchSide
-from parity.harness import compare_models
-from parity.inputs import DEFAULT_SIZES, make_images
-from parity.modules import ModuleInfo, paddle_modules, torch_modules
-from parity.networks import build_paddle, build_torch
-from parity.pairing import Pairing
-from parity.parameters import Slot, counterparts, match_tensors
-from parity.port import load_port, load_port_weights, match_port
-from parity.report import Coverage, Report
-from parity.scalars import set_decimals
-from parity.weights import WeightPair
+from parity.engine.harness import compare_models
+from parity.engine.scalars import set_decimals
+from parity.networks.inputs import DEFAULT_SIZES, make_images
+from parity.networks.modules import ModuleInfo, paddle_modules, torch_modules
+from parity.networks.port import load_port, load_port_weights
+from parity.pairing.match import match_port
+from parity.pairing.parameters import Slot, counterparts, match_tensors
+from parity.pairing.propose import Pairing
+from parity.verdicts.report import Coverage, Report
+from twins.build import build_paddle, build_torch
+from twins.weights import WeightPair
 
 Array = np.ndarray[Any, Any]
 Edit = Callable[[PaddleSide], None]

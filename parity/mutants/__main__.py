@@ -7,6 +7,7 @@ from pathlib import Path
 
 from parity.mutants.run import DEFAULT_DEPTH, run_catalogue
 from parity.mutants.tables import print_outcomes, render_markdown
+from twins.processor import configure_processor
 
 
 def main(path: Path) -> int:
@@ -19,4 +20,5 @@ def main(path: Path) -> int:
 
 
 if __name__ == "__main__":
+    configure_processor()
     sys.exit(main(Path(sys.argv[1])))

@@ -16,17 +16,17 @@ from torch import Tensor, nn
 from parity.certify.catalogue import GATES
 from parity.certify.gate import run_gate
 from parity.certify.subject import Subject
+from parity.engine.harness import compare_models
 from parity.errors import ParityInputError
-from parity.harness import compare_models
-from parity.incumbents import CRITERIA, judge
-from parity.inputs import DEFAULT_SIZES, make_images
-from parity.modules import torch_modules
 from parity.mutants.catalogue import CATALOGUE
 from parity.mutants.mutant import Array, Mutant, Port
 from parity.mutants.pipeline import PaddlePipeline, TorchPipeline
-from parity.networks import build_paddle, build_torch
-from parity.report import Layer, Report
-from parity.weights import standin_pair
+from parity.networks.inputs import DEFAULT_SIZES, make_images
+from parity.networks.modules import torch_modules
+from parity.verdicts.incumbents import CRITERIA, judge
+from parity.verdicts.report import Layer, Report
+from twins.build import build_paddle, build_torch
+from twins.weights import standin_pair
 
 RECURRENCE = 2
 DEFAULT_DEPTH = 18
@@ -178,7 +178,7 @@ class Bench:
 
     @cached_property
     def _source(self) -> dict[str, Array]:
-        from parity.standin import make_state_dict
+        from twins.standin import make_state_dict
 
         state = make_state_dict(seed=0, depth=self.weights.plan.depth)
         return {name: state[step.source] for step, name in self.weights.plan.transfers}

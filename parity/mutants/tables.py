@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from converter.console import wide_console
-from parity.incumbents import CRITERIA
 from parity.mutants.run import Outcome
+from parity.verdicts.incumbents import CRITERIA
 
 INTRODUCTION = """\
 # Mutants

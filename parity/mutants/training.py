@@ -11,7 +11,7 @@ import numpy as np
 from models_paddle import paddle
 from parity.certify.sides import PaddleSide
 from parity.mutants.mutant import Array, Mutant, training_mutant
-from training.ohem import Mining
+from recipe.ohem import Mining
 
 MUTANTS: list[Mutant] = []
 

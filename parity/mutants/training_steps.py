@@ -12,8 +12,8 @@ from models_paddle import paddle
 from models_paddle.initialise import initialise
 from parity.certify.sides import PaddleSide
 from parity.mutants.mutant import Array, Mutant, training_mutant
-from training.augmentation import Augmentation
-from training.recipe import Recipe
+from recipe.augmentation import Augmentation
+from recipe.recipe import Recipe
 
 MUTANTS: list[Mutant] = []
 

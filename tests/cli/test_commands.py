@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from parity.standin import make_state_dict, save_state_dict
 from tests.cli.run import BIN, assert_one_line_error, call, run
+from twins.standin import make_state_dict, save_state_dict
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from converter import read_checkpoint
-from parity.standin import make_state_dict, save_state_dict
 from tests.cli.run import assert_one_line_error, run
+from twins.standin import make_state_dict, save_state_dict
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from parity.standin import make_state_dict, save_state_dict
+from tests.cityscapes.sets import image_path, make_small_set
 from tests.cli.run import assert_one_line_error, call, run
-from tests.evaluation.sets import image_path, make_small_set
+from twins.standin import make_state_dict, save_state_dict
 
 NAME = "ccnet_r101-d8_512x1024_80k_cityscapes_20200609.pth"
 

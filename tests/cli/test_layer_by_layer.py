@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from parity.standin import make_state_dict, save_state_dict
 from tests.cli.run import assert_one_line_error, call, run
+from twins.standin import make_state_dict, save_state_dict
 
 SMALL = ("--input-size", "33,41")
 ROOT = Path(__file__).parents[2]

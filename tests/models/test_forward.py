@@ -12,10 +12,10 @@ import pytest
 from converter import convert_tensors
 from converter.bridge import from_paddle
 from families import FAMILIES, canonical_shapes
-from parity.standin import make_state_dict
 from tests.golden.weights import make_image
 from tests.models.networks import build_twin
 from tests.references.twins import FRAMEWORKS, Array, Twin, as_array
+from twins.standin import make_state_dict
 
 NETWORKS = [name for name, family in FAMILIES.items() if family.architecture.heads]
 SIZES = ((33, 33), (32, 32), (40, 65), (47, 24), (8, 8), (1, 1))

@@ -12,10 +12,10 @@ from torch.nn import functional
 
 import models_paddle.losses
 import models_torch.losses
+from recipe.interpolation import interpolation_matrix
+from recipe.ohem import Mining
 from tests.golden.weights import make_label
 from tests.references.twins import FRAMEWORKS, Array, as_array
-from training.interpolation import interpolation_matrix
-from training.ohem import Mining
 
 LOSSES = {"torch": models_torch.losses, "paddle": models_paddle.losses}
 CLASSES = 5

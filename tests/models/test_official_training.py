@@ -11,6 +11,8 @@ import models_paddle.losses
 import models_paddle.trainer
 import models_torch.losses
 import models_torch.trainer
+from recipe.ohem import Mining
+from recipe.recipe import Recipe
 from tests.models.golden import (
     clear_gradients,
     digest,
@@ -26,8 +28,6 @@ from tests.models.golden import (
     unfolded_scale,
 )
 from tests.references.twins import FRAMEWORKS, Array
-from training.ohem import Mining
-from training.recipe import Recipe
 
 LOSSES = {"torch": models_torch.losses, "paddle": models_paddle.losses}
 TRAINERS = {"torch": models_torch.trainer, "paddle": models_paddle.trainer}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import parity
-from parity.harness import compare_models
-from parity.report import Report
+from parity.engine.harness import compare_models
+from parity.verdicts.report import Report
 
 REPOSITORY = Path(__file__).parents[2]
 IMPORT = "import sys, parity; print(sorted({'torch', 'paddle'} & sys.modules.keys()))"

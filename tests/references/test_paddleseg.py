@@ -17,10 +17,10 @@ from converter import convert_file, convert_tensors
 from converter.plan import expected_tensors
 from families import get_family
 from families.rules import Assignment
-from parity.standin import make_state_dict
 from tests.converter.checkpoints import assert_same_tensors, load_into_twin
 from tests.golden.weights import make_image
 from tests.references.twins import FRAMEWORKS, Array, Twin, as_array, without_gradients
+from twins.standin import make_state_dict
 
 FLOAT64_LIMIT = 1e-11
 """Of the greatest magnitude of PaddleSeg's output."""

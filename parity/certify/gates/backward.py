@@ -28,7 +28,7 @@ from parity.certify.limits import (
 from parity.certify.measure import Found, greatest, layer_scales, relative, worst
 from parity.certify.sides import STATISTICS, Side
 from parity.certify.subject import Subject
-from parity.modules import torch_modules
+from parity.networks.modules import torch_modules
 
 Array = np.ndarray[Any, Any]
 

@@ -16,7 +16,7 @@ from parity.certify.limits import DEVICES, DEVICES_REASON
 from parity.certify.measure import greatest, layer_scales, worst
 from parity.certify.processes import run_workers
 from parity.certify.subject import Subject
-from parity.weights import standin_pair
+from twins.weights import standin_pair
 
 Array = np.ndarray[Any, Any]
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.confusion import Score, count_confusion
-from evaluation.labels import IGNORED, NUM_CLASSES
+from cityscapes.confusion import Score, count_confusion
+from cityscapes.labels import IGNORED, NUM_CLASSES
 from parity.certify.gate import Check, Evidence
 from parity.certify.limits import EXACT, EXACT_REASON
 from parity.certify.sides import Side
 from parity.certify.subject import Subject, decoded
-from training.interpolation import interpolation_matrix
+from recipe.interpolation import interpolation_matrix
 
 Array = np.ndarray[Any, Any]
 

@@ -21,7 +21,7 @@ from parity.certify.limits import FLOAT32_EXPORT, FLOAT32_EXPORT_REASON
 from parity.certify.measure import noise_ratio
 from parity.certify.processes import Finished, run_workers
 from parity.certify.subject import Subject
-from parity.tensors import flatten
+from twins.tensors import flatten
 
 Array = np.ndarray[Any, Any]
 

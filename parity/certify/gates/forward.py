@@ -5,10 +5,10 @@ from __future__ import annotations
 from parity.certify.gate import Check, Evidence
 from parity.certify.limits import EXACT
 from parity.certify.subject import Subject
-from parity.harness import compare_models
-from parity.inputs import DEFAULT_SIZES, make_images
-from parity.report import Report
-from parity.tolerances import FLOAT32_NOISE_RATIO, FLOAT64_RELATIVE
+from parity.engine.harness import compare_models
+from parity.networks.inputs import DEFAULT_SIZES, make_images
+from parity.verdicts.report import Report
+from twins.tolerances import FLOAT32_NOISE_RATIO, FLOAT64_RELATIVE
 
 LIMITS = {
     "float64": (FLOAT64_RELATIVE, "of the RMS: the same function leaves 1e-13, the smallest mistake of interest 5e-9"),

@@ -11,7 +11,7 @@ from parity.certify.limits import LOSS, LOSS_REASON
 from parity.certify.measure import greatest, relative, worst
 from parity.certify.sides import Side
 from parity.certify.subject import Subject
-from training.ohem import Mining
+from recipe.ohem import Mining
 
 Array = np.ndarray[Any, Any]
 

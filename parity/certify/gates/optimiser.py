@@ -16,7 +16,7 @@ from parity.certify.limits import EXACT, EXACT_REASON, RATE, RATE_REASON, UPDATE
 from parity.certify.measure import greatest, worst
 from parity.certify.sides import Side
 from parity.certify.subject import Subject
-from training.recipe import Recipe, recipe_of
+from recipe.recipe import Recipe, recipe_of
 
 Array = np.ndarray[Any, Any]
 

@@ -25,9 +25,9 @@ from parity.certify.measure import Found, greatest, noise_ratio, relative, worst
 from parity.certify.sides import STATISTICS, Side
 from parity.certify.state import load_state, velocities
 from parity.certify.subject import Subject, decoded
-from parity.tolerances import FLOAT32_NOISE_RATIO
-from training.dataset import TrainingSet
-from training.recipe import Recipe, recipe_of
+from recipe.dataset import TrainingSet
+from recipe.recipe import Recipe, recipe_of
+from twins.tolerances import FLOAT32_NOISE_RATIO
 
 Array = np.ndarray[Any, Any]
 Batch = tuple[Array, Array]

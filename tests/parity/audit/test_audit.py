@@ -9,7 +9,7 @@ from families import get_family
 from parity.audit.findings import FINDINGS
 from parity.audit.page import render_page, run_audit
 from parity.audit.port import BothHeads, map_modules
-from parity.report import Report
+from parity.verdicts.report import Report
 
 DEPTH = 50
 OF_ANOTHER_SHAPE = {
@@ -68,7 +68,7 @@ def test_a_difference_that_is_not_there_is_not_reported(audit: tuple[Report, Bot
 
 def test_the_mapping_is_whole() -> None:
     from parity.audit.port import build
-    from parity.modules import paddle_modules
+    from parity.networks.modules import paddle_modules
 
     theirs = paddle_modules(build(DEPTH))
     mapped = set(map_modules(DEPTH).values())

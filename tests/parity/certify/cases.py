@@ -9,7 +9,7 @@ from typing import Any
 from parity.certify.catalogue import GATES
 from parity.certify.gate import Check, Gate, Outcome, run_gate
 from parity.certify.subject import Subject
-from parity.weights import standin_pair
+from twins.weights import standin_pair
 
 
 def make_subject(folder: Path, *, family: str = "official", seed: int = 0, depth: int = 18, **options: Any) -> Subject:

@@ -14,7 +14,7 @@ from parity.certify.certificate import Certificate, judge, read_certificate, ver
 from parity.certify.gate import Check, Evidence, NotCertifiedError, Outcome, not_certified, run_gate
 from parity.certify.tables import print_certificate, summarise
 from parity.errors import ParityInputError
-from parity.html.certificate import render, write_page
+from parity.reports.html.certificate import render, write_page
 from tests.parity.certify.cases import gate_of
 
 

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cityscapes.generate import make_dataset
 from converter import execute, make_plan
-from evaluation.generate import make_dataset
 from families import FAMILIES
 from models_paddle import paddle
 from parity.certify.catalogue import GATES
 from parity.certify.gates import devices, export
 from parity.certify.sides import PaddleSide
-from parity.standin import make_state_dict
-from parity.weights import WeightPair
 from tests.parity.certify.cases import check_of, make_subject, outcome_of
+from twins.standin import make_state_dict
+from twins.weights import WeightPair
 
 NETWORKS = [name for name, family in FAMILIES.items() if family.architecture.heads]
 QUICK = ("weights", "loss", "optimiser", "regularisation", "backward", "initialisation")

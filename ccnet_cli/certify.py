@@ -1,0 +1,84 @@
+"""`ccnet-parity certify` and `verify`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ccnet_cli.common import PathType, family_option, json_option, phases, reports_errors
+
+
+def split_names(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """`a,b` and `a` `b` alike; `learning-rate` is `learning rate`."""
+    return tuple(name.strip().replace("-", " ") for value in values for name in value.split(",") if name.strip())
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  ccnet-parity certify\n"
+    "  ccnet-parity certify official.pth out.pdparams --cityscapes cityscapes/ --report report/\n"
+    "  ccnet-parity certify official.pth out.pdparams --gates loss,backward,training --steps 40\n"
+    "  ccnet-parity certify official.pth --port my_package.my_ccnet:build --port-weights my.pdparams\n"
+    "\n\nExit code: 0 certified, 1 not certified or incomplete, 2 bad input."
+)
+@click.argument("source", type=PathType, required=False)
+@click.argument("target", type=PathType, required=False)
+@click.option("--cityscapes", type=PathType, metavar="ROOT", help="A data set in Cityscapes' layout. [default: made]")
+@click.option("--steps", type=click.IntRange(5), default=20, show_default=True, metavar="N", help="Of training.")
+@click.option("--gates", multiple=True, callback=split_names, metavar="NAME,…", help="Run these gates only.")
+@click.option("--skip", multiple=True, callback=split_names, metavar="NAME,…", help="Leave these gates out.")
+@click.option("--recurrence", type=click.IntRange(0), metavar="N", help="Passes of attention. [default: TARGET's or 2]")
+@click.option(
+    "--depth", type=click.Choice(["18", "50", "101"]), default="101", show_default=True, help="Of stand-in weights."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of inputs and stand-in weights.")
+@click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
+@click.option("--port", metavar="MODULE:FUNCTION", help="Certify this port: a function that returns a Paddle layer.")
+@click.option("--port-weights", type=PathType, help="The port's weights (.pdparams), by its own names.")
+@click.option("--mapping", type=PathType, help="JSON object of torch path to the port's path.")
+@click.option(
+    "--report", type=PathType, default=Path(), metavar="DIR", help="Write certificate.json and .html here. [default: .]"
+)
+@family_option
+@json_option
+@reports_errors("interrupted; the same command goes on after the last gate that ran")
+def certify(as_json: bool, depth: str, **options: Any) -> None:
+    """Certify that TARGET trains, evaluates and exports as SOURCE does: every alignment point, gate by gate.
+
+    Without files, stand-in weights are made and converted; without --cityscapes, a small data set is generated.
+    A run that was interrupted goes on where it stopped when it is started again with the same --report.
+    """
+    from parity.certify.run import Options
+    from parity.certify.run import certify as run_gates
+    from parity.certify.tables import print_certificate
+
+    if (options["source"] is None) != (options["target"] is None) and options["port"] is None:
+        raise click.UsageError("give SOURCE and TARGET, or neither")
+    with phases() as progress:
+        certificate = run_gates(Options(depth=int(depth), progress=progress, **options))
+    if as_json:
+        click.echo(json.dumps(certificate.to_json(), ensure_ascii=False, allow_nan=False))
+    else:
+        print_certificate(certificate)
+    sys.exit(0 if certificate else 1)
+
+
+@click.command(
+    epilog="\b\nExample:\n  ccnet-parity verify certificate.json --weights out.pdparams\n"
+    "\n\nExit code: 0 the certificate speaks of this file and certifies it, 1 it does not, 2 bad input."
+)
+@click.argument("certificate", type=PathType)
+@click.option("--weights", type=PathType, required=True, metavar="FILE", help="The file in question.")
+@json_option
+@reports_errors()
+def verify(certificate: Path, weights: Path, as_json: bool) -> None:
+    """Tell whether CERTIFICATE speaks of a weights file, by its SHA-256, and what it says."""
+    from parity.certify.certificate import verify as look_up
+
+    found = look_up(certificate, weights)
+    click.echo(json.dumps(found.to_json()) if as_json else found.sentence)
+    sys.exit(0 if found else 1)

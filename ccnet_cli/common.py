@@ -1,0 +1,93 @@
+"""What the commands share: errors on one line, a progress bar, sizes, and the options that all have."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from converter.errors import ConverterError
+from twins.processor import configure_processor
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+PathType = click.Path(path_type=Path)
+INTERRUPTED = threading.Event()
+"""A signal came. Its exception may be lost where other code catches everything, as imports do: phases look again."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+family_option = click.option("--family", metavar="NAME", help="Do not detect the family; take this one.")
+
+
+def reports_errors(interrupted: str = "interrupted") -> Callable[[Command], Command]:
+    """Turn a user's mistake into one line and its exit code, and an interruption into `interrupted` and exit code 1."""
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            from cityscapes.errors import EvaluationError
+            from parity.errors import ParityInputError
+
+            configure_processor()
+            INTERRUPTED.clear()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, _interrupt)
+            try:
+                return command(*args, **kwargs)
+            except (ConverterError, EvaluationError, ParityInputError) as error:
+                click.echo(f"error: {error}", err=True)
+                sys.exit(error.exit_code)
+            except KeyboardInterrupt:
+                click.echo(f"error: {interrupted}", err=True)
+                sys.exit(1)
+
+        return wrapper  # type: ignore[return-value]
+
+    return decorate
+
+
+def _interrupt(*_: Any) -> None:
+    INTERRUPTED.set()
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def phases() -> Iterator[Callable[[str], None]]:
+    """A progress bar on standard error, told the name of each phase as it begins."""
+    columns = (SpinnerColumn(), TextColumn("{task.completed}"), TextColumn("{task.description}"))
+    console = Console(stderr=True)
+    with Progress(
+        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("starting", total=None)
+        started = False
+
+        def begin(phase: str) -> None:
+            nonlocal started
+            if INTERRUPTED.is_set():
+                raise KeyboardInterrupt
+            bar.update(task, description=phase, advance=1 if started else 0)
+            started = True
+
+        yield begin
+
+
+def parse_size(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """`H` or `H,W` as (height, width)."""
+    if value is None:
+        return None
+    try:
+        numbers = [int(part) for part in value.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2) or min(numbers) < 1:
+        raise click.BadParameter(f"{value!r} is not H or H,W in pixels, such as 769 or 512,1024")
+    return numbers[0], numbers[-1]

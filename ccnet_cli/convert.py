@@ -1,0 +1,123 @@
+"""`ccnet-convert`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+import converter
+from ccnet_cli.common import PathType, family_option, json_option, phases, reports_errors
+from converter.errors import ConverterError
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  ccnet-convert official.pth out.pdparams --recurrence 2\n"
+    "  ccnet-convert official.pth out.pdparams --dry-run\n"
+    "  ccnet-convert out.pdparams back.pth\n"
+    "  ccnet-convert paddleseg.pdparams out.safetensors\n"
+    "  ccnet-convert --inspect official.pth\n"
+    "  ccnet-convert --diff official.pth out.pdparams\n"
+    "\n\nExit code: 0 success, 1 the conversion failed, two files differ or a hash is wrong, 2 bad input."
+)
+@click.argument("source", type=PathType)
+@click.argument("target", type=PathType, required=False)
+@click.option("--inspect", is_flag=True, help="Say what SOURCE is and holds; convert nothing.")
+@click.option("--diff", is_flag=True, help="Compare SOURCE and TARGET under canonical names; convert nothing.")
+@family_option
+@click.option("--recurrence", type=click.IntRange(0), metavar="N", help="Passes of attention, for the manifest.")
+@click.option(
+    "--to", "keys", metavar="NAME", help="Keys of TARGET: canonical, or the family's own. [default: by TARGET's ending]"
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(converter.TARGET_DTYPES),
+    help="Of the target. [default: float32; keep for a family's own keys]",
+)
+@click.option(
+    "--abn-semantics", type=click.Choice(["plain", "fold"]), help="How scales are read. [default: as the family does]"
+)
+@click.option("--align-corners/--no-align-corners", default=None, help="Of the resize of logits, for the manifest.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
+@click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
+@json_option
+@reports_errors("interrupted; no file was changed")
+def convert(
+    source: Path, target: Path | None, inspect: bool, diff: bool, family: str | None, as_json: bool, **options: Any
+) -> None:
+    """Convert the checkpoint SOURCE to TARGET, both .pth, .pdparams or .safetensors, in either direction.
+
+    A .pdparams is for the Paddle twin, with a manifest beside it. From there, a .pth or .safetensors is the
+    checkpoint it came from, in the reference implementation's own keys. The written file is read back,
+    compared bit for bit with the plan and loaded into its twin before it takes its name.
+    """
+    if inspect and (diff or target is not None):
+        raise click.UsageError("--inspect takes one file and goes without --diff")
+    if inspect:
+        sys.exit(_inspect(source, family, as_json))
+    if target is None:
+        raise click.UsageError("Missing argument 'TARGET'.")
+    if diff:
+        sys.exit(_diff(source, target, family, as_json))
+    _convert(source, target, as_json, family=family, **options)
+
+
+def _convert(source: Path, target: Path, as_json: bool, **options: Any) -> None:
+    from converter.tables import print_conversion
+
+    load_check = _load_into_paddle if target.suffix == ".pdparams" else _load_into_torch
+    with phases() as progress:
+        conversion = converter.convert_file(source, target, load_check=load_check, progress=progress, **options)
+    if as_json:
+        click.echo(json.dumps(conversion.to_json()))
+    else:
+        print_conversion(conversion, source, target)
+
+
+def _inspect(path: Path, family: str | None, as_json: bool) -> int:
+    from converter.inspect import inspect_file
+    from converter.reports import print_inspection
+
+    inspection = inspect_file(path, family=family)
+    if as_json:
+        click.echo(json.dumps(inspection.to_json()))
+    else:
+        print_inspection(inspection)
+    return 0 if inspection else 1
+
+
+def _diff(left: Path, right: Path, family: str | None, as_json: bool) -> int:
+    from converter.difference import compare_files
+    from converter.reports import print_difference
+
+    difference = compare_files(left, right, family=family)
+    if as_json:
+        click.echo(json.dumps(difference.to_json()))
+    else:
+        print_difference(difference)
+    return 0 if difference else 1
+
+
+def _load_into_paddle(plan: converter.Plan, tensors: dict[str, Any]) -> None:
+    import models_paddle
+
+    _load_into_twin(models_paddle, plan, tensors)
+
+
+def _load_into_torch(plan: converter.Plan, tensors: dict[str, Any]) -> None:
+    import models_torch
+
+    _load_into_twin(models_torch, plan, tensors)
+
+
+def _load_into_twin(package: Any, plan: converter.Plan, tensors: dict[str, Any]) -> None:
+    size = {"num_classes": plan.num_classes, "recurrence": 0, "depth": plan.depth}
+    model = package.build_uninitialised(plan.family.name, **size)
+    try:
+        package.load_weights(model, tensors)
+    except ValueError as error:
+        raise ConverterError(f"{package.__name__} refuses the converted weights: {error}") from None

@@ -1,0 +1,122 @@
+"""`ccnet-parity` and its subcommands `compare` and `mutants`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ccnet_cli.common import PathType, family_option, json_option, parse_size, phases, reports_errors
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  ccnet-parity --layer-by-layer\n"
+    "  ccnet-parity official.pth out.pdparams --recurrence 2\n"
+    "  ccnet-parity official.pth out.pdparams --layer-by-layer --report report/\n"
+    "  ccnet-parity official.pth out.pdparams --image street.png --input-size 513,1025\n"
+    "  ccnet-parity official.pth --port my_package.my_ccnet:build --port-weights my.pdparams\n"
+    "\n\b\nOther forms, each with its own --help:\n"
+    "  ccnet-parity compare DIR_A DIR_B    two dumps, even of two machines\n"
+    "  ccnet-parity mutants                the proof that the harness can fail\n"
+    "  ccnet-parity certify [SOURCE TARGET]  every alignment point, and a certificate\n"
+    "  ccnet-parity verify CERTIFICATE     whether a certificate speaks of a file\n"
+    "\n\nExit code: 0 agreement, 1 the frameworks disagree, 2 bad input."
+)
+@click.argument("source", type=PathType, required=False)
+@click.argument("target", type=PathType, required=False)
+@click.option("--layer-by-layer", is_flag=True, help="Compare every layer, not only the network's outputs.")
+@click.option(
+    "--mode",
+    type=click.Choice(["free", "isolated", "both"]),
+    default="both",
+    show_default=True,
+    help="Of layers: as they come, each from torch's input, or both.",
+)
+@click.option("--dtype", type=click.Choice(["float64", "float32", "both"]), default="both", show_default=True)
+@click.option(
+    "--input-size", callback=parse_size, metavar="H[,W]", help="One input of this size instead of the default ones."
+)
+@click.option("--image", type=PathType, help="A picture as input, preprocessed as the family says.")
+@click.option("--recurrence", type=click.IntRange(0), metavar="N", help="Passes of attention. [default: TARGET's or 2]")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of inputs and stand-in weights.")
+@click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
+@click.option("--port", metavar="MODULE:FUNCTION", help="Compare this port: a function that returns a Paddle layer.")
+@click.option("--port-weights", type=PathType, help="The port's weights (.pdparams), by its own names.")
+@click.option("--mapping", type=PathType, help="JSON object of torch path to the port's path.")
+@click.option("--accept", multiple=True, metavar="GLOB", help="Accept the gaps of these layers or parameters.")
+@click.option("--only", multiple=True, metavar="GLOB", help="Compare only these layers.")
+@click.option("--skip", multiple=True, metavar="GLOB", help="Do not compare these layers.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
+@click.option("--bisect", is_flag=True, help="Stop at the first guilty layer, in float64: one pass, for large inputs.")
+@click.option("--dump", type=PathType, metavar="DIR", help="Write every layer's output here.")
+@click.option("--export-repro", type=PathType, metavar="DIR", help="Write the guilty layer alone, with a script.")
+@click.option("--report", type=PathType, metavar="DIR", help="Write report.json and report.html here.")
+@family_option
+@json_option
+@reports_errors()
+def parity(as_json: bool, **options: Any) -> None:
+    """Compare the torch twin with SOURCE's weights and the Paddle twin with TARGET's, in float32 and float64.
+
+    Without files, stand-in weights are made and converted. No checkpoint contains its recurrence: unless
+    given here or when TARGET was converted, it is 2. With --port, TARGET is left out.
+    """
+    from parity.command import Options, run
+
+    if (options["source"] is None) != (options["target"] is None) and options["port"] is None:
+        raise click.UsageError("give SOURCE and TARGET, or neither")
+    with phases() as progress:
+        report = run(Options(progress=progress, **options))
+    _finish(report, as_json=as_json)
+
+
+@click.command(epilog="\b\nExample:\n  ccnet-parity compare dump/paddle dump/torch\n\n\nExit code: as ccnet-parity.")
+@click.argument("actual", type=PathType)
+@click.argument("expected", type=PathType)
+@json_option
+@reports_errors()
+def compare(actual: Path, expected: Path, as_json: bool) -> None:
+    """Compare the dump ACTUAL with the dump EXPECTED (folders that --dump wrote)."""
+    from parity.reports.dump import compare_dumps
+
+    _finish(compare_dumps(actual, expected), as_json=as_json)
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  ccnet-parity mutants\n"
+    "  ccnet-parity mutants missing-diagonal-mask --depth 101\n"
+    "\n\nExit code: 0 every mistake was caught in its layer and every equivalent was silent, 1 otherwise."
+)
+@click.argument("names", nargs=-1)
+@click.option("--depth", type=click.Choice(["18", "50", "101"]), default="18", show_default=True, help="Of the twins.")
+@json_option
+@reports_errors()
+def mutants(names: tuple[str, ...], depth: str, as_json: bool) -> None:
+    """Make deliberate mistakes in the Paddle twin, one at a time, and see each caught and pinned to its layer.
+
+    Equivalent rewrites, which must raise no alarm, follow. NAMES choose entries; all by default.
+    """
+    from parity.mutants.run import run_catalogue
+    from parity.mutants.tables import print_outcomes
+
+    with phases() as progress:
+        outcomes = run_catalogue(depth=int(depth), names=names, progress=progress)
+    if as_json:
+        click.echo(json.dumps([outcome.to_json() for outcome in outcomes]))
+    else:
+        print_outcomes(outcomes)
+    sys.exit(0 if all(outcomes) else 1)
+
+
+def _finish(report: Any, *, as_json: bool) -> None:
+    from parity.reports.tables import print_report
+
+    if as_json:
+        click.echo(json.dumps(report.to_json()))
+    else:
+        print_report(report)
+    sys.exit(0 if report else 1)

@@ -1,0 +1,68 @@
+"""What an evaluation has counted so far; sums over processes, and survives an interruption as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cityscapes.agreement import Agreement
+from cityscapes.confusion import Array, Score
+from cityscapes.labels import NUM_CLASSES
+from cityscapes.pictures import Picture, choose_pictures
+
+
+@dataclass
+class Totals:
+    """Counts over the first `images` of a process's share. `confusion` has a matrix for each framework."""
+
+    confusion: dict[str, Array]
+    agreement: Agreement | None = None
+    images: int = 0
+    pictures: list[Picture] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, frameworks: tuple[str, ...], noise: float | None) -> Totals:
+        """Nothing counted yet. `noise` where two frameworks are to agree."""
+        matrices = {name: np.zeros((NUM_CLASSES, NUM_CLASSES), np.int64) for name in frameworks}
+        return cls(confusion=matrices, agreement=None if noise is None else Agreement(noise))
+
+    @property
+    def scores(self) -> Mapping[str, Score]:
+        """Each framework's figures."""
+        return {name: Score(matrix) for name, matrix in self.confusion.items()}
+
+    def add_picture(self, picture: Picture) -> None:
+        """Keep it, if it is among the most telling."""
+        self.pictures = choose_pictures([*self.pictures, picture])
+
+    def merge(self, other: Totals) -> None:
+        """Add another process's."""
+        self.images += other.images
+        self.pictures = choose_pictures([*self.pictures, *other.pictures])
+        for name, matrix in other.confusion.items():
+            self.confusion[name] = self.confusion[name] + matrix
+        if self.agreement is not None and other.agreement is not None:
+            self.agreement.merge(other.agreement)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, exactly."""
+        return {
+            "images": self.images,
+            "confusion": {name: matrix.tolist() for name, matrix in self.confusion.items()},
+            "agreement": None if self.agreement is None else self.agreement.to_json(),
+            "pictures": [picture.to_json() for picture in self.pictures],
+        }
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Totals:
+        """What `to_json` wrote."""
+        agreement = record["agreement"]
+        return cls(
+            images=record["images"],
+            confusion={name: np.array(matrix, np.int64) for name, matrix in record["confusion"].items()},
+            agreement=None if agreement is None else Agreement.from_json(agreement),
+            pictures=[Picture(**picture) for picture in record["pictures"]],
+        )

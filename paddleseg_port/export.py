@@ -1,0 +1,96 @@
+"""`ccnet-seg export`: a model directory in PaddleSeg's deploy layout, checked before it is called done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import yaml
+from paddle import Tensor, nn
+from paddleseg.cvlibs import SegBuilder
+from paddleseg.deploy.export import WrappedModel
+
+from converter.errors import ConverterError, InputError
+from models_paddle.export import prepare_for_export, save_program
+from paddleseg_port.build import build_model, make_builder
+from paddleseg_port.folders import make_folder
+from paddleseg_port.model import load_model
+
+NAME = "model"
+PROGRAMS = (f"{NAME}.json", f"{NAME}.pdmodel")
+"""What Paddle 3 and Paddle 2 call the program."""
+DESCRIPTION = "deploy.yaml"
+CHECK_SIZE = (65, 97)
+"""Height and width of the picture on which the saved model is compared, where the sizes are left open."""
+
+
+def export(
+    config: Path,
+    model_path: Path | None,
+    save_dir: Path,
+    *,
+    output_op: str,
+    input_shape: Sequence[int],
+    opts: Sequence[str],
+) -> None:
+    """Save the config's model with its weights in `save_dir`, and `deploy.yaml`.
+
+    Raises ConverterError if the saved model does not compute what the eager one does, bit for bit.
+    """
+    if input_shape and input_shape[1] != 3:
+        raise InputError(f"--input_shape has {input_shape[1]} channels; the network takes 3")
+    make_folder(save_dir)
+    builder = make_builder(config, opts=opts)
+    model = build_model(builder, config)
+    if model_path is not None:
+        load_model(model, model_path)
+    shape: list[int | None] = list(input_shape) if input_shape else [None, 3, None, None]
+    images = _make_images(shape)
+    model.eval()
+    expected = _run(_append(model, output_op), images)
+    prepare_for_export(model)
+    for name in PROGRAMS:
+        (save_dir / name).unlink(missing_ok=True)
+    save_program(_append(model, output_op), shape, save_dir / NAME)
+    actual = _run(paddle.jit.load(str(save_dir / NAME)), images)
+    if not np.array_equal(actual, expected):
+        raise ConverterError(
+            f"{save_dir}: the saved model differs from the eager one in {np.mean(actual != expected):.1%} of its "
+            f"outputs of {tuple(expected.shape)}; do not use it"
+        )
+    _write_description(builder, save_dir, shape, output_op)
+
+
+def _append(model: nn.Layer, output_op: str) -> nn.Layer:
+    wrapped: nn.Layer = model if output_op == "none" else WrappedModel(model, output_op)
+    wrapped.eval()
+    return wrapped
+
+
+def _make_images(shape: Sequence[int | None]) -> Tensor:
+    sizes = [side or default for side, default in zip(shape, (1, 3, *CHECK_SIZE), strict=True)]
+    return paddle.to_tensor(np.random.default_rng(0).normal(0, 50, sizes).astype(np.float32))
+
+
+def _run(model: nn.Layer, images: Tensor) -> np.ndarray[Any, Any]:
+    with paddle.no_grad():
+        outputs = model(images)
+    output = outputs[0] if isinstance(outputs, list | tuple) else outputs
+    return np.asarray(output.numpy())
+
+
+def _write_description(builder: SegBuilder, save_dir: Path, shape: Sequence[int | None], output_op: str) -> None:
+    """`deploy.yaml`, by PaddleSeg's keys."""
+    program = next(name for name in PROGRAMS if (save_dir / name).is_file())
+    description = {
+        "model": program,
+        "params": f"{NAME}.pdiparams",
+        "transforms": builder.config.val_dataset_cfg.get("transforms", []),
+        "input_shape": list(shape),
+        "output_op": output_op,
+        "output_dtype": "int32" if output_op == "argmax" else "float32",
+    }
+    (save_dir / DESCRIPTION).write_text(yaml.safe_dump({"Deploy": description}))

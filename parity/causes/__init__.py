@@ -1,0 +1,1 @@
+"""Why a layer differs: settings read off both."""

@@ -1,0 +1,49 @@
+"""Attributes that decide what a layer does when it trains, and that no output in evaluation mode shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from parity.networks.modules import ModuleInfo
+
+
+def compare_attributes(torch: ModuleInfo, paddle: ModuleInfo) -> str:
+    """What differs between a pair's attributes, in one sentence; empty if nothing does.
+
+    BatchNorm's momentum (Paddle's is the complement of torch's) and epsilon, and dropout's rate, as float32;
+    and what dropout drops.
+    """
+    if torch.kind == paddle.kind == "norm":
+        return _norm(torch.module, paddle.module)
+    if "dropout" in type(torch.module).__name__.lower() and "dropout" in type(paddle.module).__name__.lower():
+        return _dropout(torch.module, paddle.module)
+    return ""
+
+
+def _dropout(ours: Any, theirs: Any) -> str:
+    if not _same(ours.p, theirs.p):
+        return f"dropout rate {theirs.p}, torch has {ours.p}"
+    dropped, expected = _dropped(theirs), _dropped(ours)
+    return "" if dropped == expected else f"drops {dropped}, torch drops {expected}"
+
+
+def _dropped(module: Any) -> str:
+    """Whole channels by class, or by the axes along which Paddle draws."""
+    by_channel = type(module).__name__.lower() != "dropout" or list(getattr(module, "axis", None) or ()) == [0, 1]
+    return "channels" if by_channel else "elements"
+
+
+def _norm(ours: Any, theirs: Any) -> str:
+    momentum, kept = getattr(ours, "momentum", None), getattr(theirs, "_momentum", None)
+    if momentum is not None and kept is not None and not _same(1 - momentum, kept):
+        return f"momentum {kept} keeps that share of the old statistics, torch's {momentum} keeps {1 - momentum:g}"
+    epsilon, other = getattr(ours, "eps", None), getattr(theirs, "_epsilon", None)
+    if epsilon is not None and other is not None and not _same(epsilon, other):
+        return f"epsilon {other:g}, torch has {epsilon:g}"
+    return ""
+
+
+def _same(left: float, right: float) -> bool:
+    return bool(np.isclose(np.float32(left), np.float32(right), rtol=1e-6, atol=0))

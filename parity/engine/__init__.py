@@ -1,0 +1,1 @@
+"""Runs both networks, in lock-step, and finds who is guilty."""

@@ -1,0 +1,159 @@
+"""A torch forward pass as a stream of events that another framework's pass can follow in lock-step.
+
+The pass runs in a greenlet and stands still inside each hook until its event has been dealt with: nothing is
+copied, nothing piles up, and no later in-place operation can change what was seen. A thread would do the same, but
+waking one at every event costs more than many a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from greenlet import greenlet
+from torch import Tensor, nn
+
+from twins.tensors import flatten, refill
+
+Kind = Literal["input", "output"]
+Key = tuple[Kind, str, int]
+
+
+@dataclass(frozen=True)
+class Event:
+    """The tensors that entered or left call number `call` of the module at `path`.
+
+    `truth` are those of the float64 pass beside it, if there is one.
+    """
+
+    kind: Kind
+    path: str
+    call: int
+    tensors: tuple[Tensor, ...]
+    truth: tuple[Tensor, ...] | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.kind, self.path, self.call
+
+
+class _Closed(BaseException):
+    """Raised inside a paused pass to unwind it."""
+
+
+class TorchPass:
+    """One forward pass of `module`, paused at each output, and if asked each input, of the modules in `paths`."""
+
+    def __init__(self, module: nn.Module, images: Tensor, paths: Collection[str], *, inputs: bool) -> None:
+        self._module, self._images, self._paths, self._inputs = module, images, frozenset(paths), inputs
+        self._greenlet = greenlet(self._run)
+
+    def next(self, reply: tuple[Tensor, ...] | None = None) -> Event | None:
+        """Go on, with the tensors just shown replaced by `reply` if given, to the next event; None at the end."""
+        if self._greenlet.dead:
+            return None
+        with torch.no_grad():  # around each piece: the mode belongs to the thread, which the passes share
+            return self._greenlet.switch(*([reply] if self._greenlet else []))
+
+    def close(self) -> None:
+        """End the pass wherever it stands; its hooks are removed."""
+        if self._greenlet:
+            self._greenlet.throw(_Closed)
+
+    def _run(self) -> None:
+        calls: dict[str, int] = {}
+        handles = []
+        try:
+            for path, module in self._module.named_modules():
+                if path in self._paths:
+                    handles.append(module.register_forward_pre_hook(self._before(path, calls), with_kwargs=True))
+                    handles.append(module.register_forward_hook(self._after(path, calls)))
+            self._module(self._images)
+        except _Closed:
+            pass
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _before(self, path: str, calls: dict[str, int]) -> Callable[..., Any]:
+        def hook(module: nn.Module, args: Any, kwargs: Any) -> Any:
+            calls[path] = calls.get(path, -1) + 1
+            return self._show("input", path, calls[path], (args, kwargs)) if self._inputs else None
+
+        return hook
+
+    def _after(self, path: str, calls: dict[str, int]) -> Callable[..., Any]:
+        return lambda module, args, output: self._show("output", path, calls[path], output)
+
+    def _show(self, kind: Kind, path: str, call: int, value: Any) -> Any:
+        reply = self._greenlet.parent.switch(Event(kind, path, call, tuple(flatten(value))))
+        return None if reply is None else refill(value, iter(reply))
+
+
+class Reference:
+    """The torch side of a comparison: a pass, and beside it the float64 pass that says what is true.
+
+    `isolated`: inputs are events too, and the float64 pass is given, at each event, what the other pass has,
+    so that its own next tensors are the truth about one layer alone.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        images: Tensor,
+        paths: Collection[str],
+        *,
+        truth: nn.Module | None = None,
+        isolated: bool = False,
+    ) -> None:
+        self._pass = TorchPass(module, images, paths, inputs=isolated)
+        self._truth = None if truth is None else TorchPass(truth, images.double(), paths, inputs=isolated)
+        self._isolated = isolated
+        self._shown: Event | None = None
+        self._waiting: dict[Key, Event] = {}
+
+    def take(self, key: Key) -> Event | None:
+        """The event with `key`; None if torch has none. Events passed over wait, as copies, for their turn."""
+        if key in self._waiting:
+            return self._waiting.pop(key)
+        while (event := self._next()) is not None:
+            if event.key == key:
+                return event
+            self._waiting[event.key] = _copied(event)
+        return None
+
+    def leftover(self) -> Iterator[Key]:
+        """The keys of all events that were not taken. Ends the passes."""
+        yield from self._waiting
+        while (event := self._next()) is not None:
+            yield event.key
+
+    def close(self) -> None:
+        """End both passes."""
+        self._pass.close()
+        if self._truth is not None:
+            self._truth.close()
+
+    def _next(self) -> Event | None:
+        reply = None
+        if self._isolated and self._shown is not None and self._truth is not None:
+            reply = tuple(_doubled(tensor) for tensor in self._shown.tensors)
+        event = self._pass.next()
+        self._shown = event
+        if self._truth is None:
+            return event
+        exact = self._truth.next(reply)
+        if event is None or exact is None:
+            return None
+        return replace(event, truth=exact.tensors)
+
+
+def _copied(event: Event) -> Event:
+    truth = None if event.truth is None else tuple(tensor.clone() for tensor in event.truth)
+    return replace(event, tensors=tuple(tensor.clone() for tensor in event.tensors), truth=truth)
+
+
+def _doubled(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor

@@ -1,0 +1,1 @@
+"""Whose networks are compared, on what inputs."""

@@ -1,0 +1,1 @@
+"""Which layer is which, and which tensor."""

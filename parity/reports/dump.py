@@ -1,0 +1,148 @@
+"""Layer outputs on disk, and the comparison of two such dumps.
+
+A dump is a folder with `index.json`, a list of probes (`path`, `call`, `output`, `input`, `mode`, `dtype`,
+`shape`, and `entry`, the name in the archive), and `tensors.npz`, which `numpy.load` reads.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib import format as npy
+from torch import Tensor
+
+from converter.files.atomic import staged
+from parity.errors import ParityInputError
+from parity.verdicts.comparison import compare, failed
+from parity.verdicts.report import Coverage, Layer, Report
+
+SIDES = ("paddle", "torch")
+Key = tuple[str, int, int, str, str]
+
+
+class DumpWriter:
+    """Writes both sides of a comparison to `folder/paddle` and `folder/torch` as it goes. A `Sink`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folders = {side: folder / side for side in SIDES}
+        self._indices: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+        for path in self._folders.values():
+            path.mkdir(parents=True, exist_ok=True)
+        self._archives = {
+            side: zipfile.ZipFile(path / "tensors.npz", "w", zipfile.ZIP_STORED) for side, path in self._folders.items()
+        }
+
+    @staticmethod
+    @contextmanager
+    def open(folder: Path | None) -> Iterator[DumpWriter | None]:
+        """A writer for `folder`, or None for None. Raises ParityInputError if it cannot be written."""
+        if folder is None:
+            yield None
+            return
+        try:
+            with DumpWriter(folder) as writer:
+                yield writer
+        except OSError as error:
+            raise ParityInputError(f"{folder}: cannot write the dump: {error.strerror}") from error
+
+    def __call__(self, layer: Layer, actual: Tensor, expected: Tensor) -> None:
+        for side, tensor in zip(SIDES, (actual, expected), strict=True):
+            index = self._indices[side]
+            entry = f"{len(index):06d}"
+            with self._archives[side].open(f"{entry}.npy", "w", force_zip64=True) as file:
+                npy.write_array(file, tensor.detach().cpu().numpy(), allow_pickle=False)
+            keys = ("path", "call", "output", "input", "mode", "dtype")
+            probe = {key: getattr(layer, key) for key in keys}
+            index.append({**probe, "shape": list(tensor.shape), "entry": entry})
+
+    def __enter__(self) -> DumpWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for side in SIDES:
+            self._archives[side].close()
+            with staged(self._folders[side] / "index.json") as (path,):
+                path.write_text(json.dumps(self._indices[side], indent=1) + "\n", encoding="utf-8")
+
+
+class Dump:
+    """A dump opened for reading. Raises ParityInputError if the folder is not one."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+            self._archive = np.load(folder / "tensors.npz", allow_pickle=False)
+            self.probes: dict[Key, dict[str, Any]] = {_key(probe): probe for probe in index}
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise ParityInputError(f"{folder}: not a dump of ccnet-parity ({error})") from None
+
+    def tensor(self, key: Key) -> Tensor:
+        """The tensor of one probe."""
+        return torch.from_numpy(self._archive[self.probes[key]["entry"]])
+
+
+def compare_dumps(actual_folder: Path, expected_folder: Path) -> Report:
+    """Compare two dumps, probe by probe; the expected one's float64 tensors are float32's truth.
+
+    Probes that only one has are a problem of the report. Raises ParityInputError if either is not a dump.
+    """
+    actual, expected = Dump(actual_folder), Dump(expected_folder)
+    layers = [_compare_probe(key, actual, expected) for key in expected.probes if key in actual.probes]
+    missing = [_label(key) for key in expected.probes if key not in actual.probes]
+    extra = [_label(key) for key in actual.probes if key not in expected.probes]
+    problems = [
+        f"{len(names)} probes only in {folder}: {', '.join(names[:3])}"
+        for names, folder in ((missing, expected_folder), (extra, actual_folder))
+        if names
+    ]
+    if not layers:
+        problems.append("nothing was compared")
+    return Report(
+        layers=tuple(layers),
+        coverage=Coverage(
+            paired=tuple(dict.fromkeys(layer.path for layer in layers)),
+            unpaired_torch=tuple(missing),
+            unpaired_paddle=tuple(extra),
+            origin="dumps",
+        ),
+        problems=tuple(problems),
+    )
+
+
+def _compare_probe(key: Key, actual: Dump, expected: Dump) -> Layer:
+    path, call, output, name, dtype = key
+    exact = (path, call, output, name, "float64")
+    truth = expected.tensor(exact) if dtype == "float32" and exact in expected.probes else None
+    ours, theirs = actual.tensor(key), expected.tensor(key)
+    if truth is not None and truth.shape != theirs.shape:
+        comparison = failed(f"the float64 tensor's shape is {tuple(truth.shape)}")
+    else:
+        comparison = compare(ours, theirs, truth)
+    return Layer(
+        path=path,
+        call=call,
+        output=output,
+        input=name,
+        shape=tuple(theirs.shape),
+        mode="free",
+        dtype=dtype,
+        comparison=comparison,
+    )
+
+
+def _key(probe: dict[str, Any]) -> Key:
+    return probe["path"], probe["call"], probe["output"], probe["input"], probe["dtype"]
+
+
+def _label(key: Key) -> str:
+    return f"{key[0] or '(network)'} #{key[1]} ({key[4]}, {key[3]})"

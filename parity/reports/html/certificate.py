@@ -1,0 +1,74 @@
+"""The certificate's page: gates, curves of the training gate, and the environment, in one file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from converter.files.atomic import staged
+
+PAGE = "certificate.html"
+WIDTH, HEIGHT = 640, 220
+
+
+def write_page(folder: Path, content: Mapping[str, Any]) -> Path:
+    """Write `certificate.html` into `folder` from the content of certificate.json."""
+    path = folder / PAGE
+    with staged(path) as (temporary,):
+        temporary.write_text(render(content), encoding="utf-8")
+    return path
+
+
+def render(content: Mapping[str, Any]) -> str:
+    """The page, which needs nothing but itself."""
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader("parity.reports.html", "."), PackageLoader("cityscapes.html", ".")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["figure"] = figure
+    curves = {name: values for name, values in content["curves"].items() if values and None not in values}
+    return environment.get_template("certificate.html.j2").render(
+        content=content, curves=draw(curves), ticks=ticks(curves), width=WIDTH, height=HEIGHT
+    )
+
+
+def draw(curves: Mapping[str, Sequence[float]]) -> list[dict[str, str]]:
+    """`{"name", "points"}` of each curve, on one scale, as SVG polyline points."""
+    if not curves:
+        return []
+    low, high = _range(curves)
+    return [
+        {
+            "name": name,
+            "points": " ".join(
+                f"{WIDTH * step / max(len(values) - 1, 1):.1f},{HEIGHT * (high - value) / (high - low):.1f}"
+                for step, value in enumerate(values)
+            ),
+        }
+        for name, values in curves.items()
+    ]
+
+
+def ticks(curves: Mapping[str, Sequence[float]]) -> list[str]:
+    """The greatest and the least loss."""
+    return [f"{value:.3g}" for value in reversed(_range(curves))] if curves else []
+
+
+def figure(value: float | None) -> str:
+    """For people; empty for none."""
+    if value is None:
+        return ""
+    return f"{value:g}" if math.isfinite(value) and value == int(value) and abs(value) < 1e6 else f"{value:.1e}"
+
+
+def _range(curves: Mapping[str, Sequence[float]]) -> tuple[float, float]:
+    values = [value for curve in curves.values() for value in curve]
+    low, high = min(values), max(values)
+    return (low, high) if high > low else (low - 0.5, high + 0.5)

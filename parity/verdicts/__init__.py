@@ -1,0 +1,1 @@
+"""How far is far: one comparison, and the results of many."""

@@ -1,0 +1,210 @@
+"""Comparing one pair of tensors: structure first, then values, element by element, on the maximum.
+
+Tensors are torch's, on the CPU or a GPU. They are read once, a cache-sized piece at a time and by NumPy: on
+pieces of that size, torch spends more time in waking threads than they save.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from twins.tolerances import FLOAT32_NOISE_RATIO, FLOAT32_RELATIVE, FLOAT64_RELATIVE
+
+Array = np.ndarray[Any, Any]
+
+PIECE = 1 << 18
+"""Elements per piece: small enough that the passes after the first find it in the cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How far `actual` is from `expected`; true if within the limit.
+
+    `relative` is `max_abs` over the RMS of the truth (of `expected` where there is none). `noise_floor` is
+    the expected's own greatest distance from the float64 truth, at least one unit in the last place of its
+    greatest value, and `noise_ratio` the actual's distance over it; both are None without a truth.
+    `required_tolerance` is the smallest limit that would have passed.
+    `reason` says what failed, or is empty.
+    """
+
+    passed: bool
+    max_abs: float
+    mean_abs: float
+    relative: float
+    noise_floor: float | None
+    noise_ratio: float | None
+    required_tolerance: float
+    worst_index: tuple[int, ...]
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+
+def compare(actual: Tensor, expected: Tensor, truth: Tensor | None = None, *, limit: float | None = None) -> Comparison:
+    """Compare by the rule of the expected tensor's dtype.
+
+    float64: is it the same function? Greatest difference over the RMS, at most FLOAT64_RELATIVE.
+    float32 with a float64 `truth`: is its rounding ordinary? Distance from the truth over the expected's
+    own, at most FLOAT32_NOISE_RATIO. float32 without: FLOAT32_RELATIVE. `limit` replaces the default.
+    """
+    fault = find_mismatch(actual, expected)
+    if fault:
+        return failed(fault)
+    figures = _measure(_flat(actual), _flat(expected), None if truth is None else _flat(truth))
+    if figures.fault:
+        return failed(figures.fault)
+    relative = _divide(figures.max_abs, figures.rms)
+    floor = ratio = None
+    if truth is not None:
+        floor = max(figures.expected_distance, float(torch.finfo(expected.dtype).eps) * figures.largest)
+        ratio = _divide(figures.actual_distance, floor)
+    judged = relative if ratio is None else ratio
+    limit = _limit(expected, truth) if limit is None else limit
+    return Comparison(
+        passed=judged <= limit,
+        max_abs=figures.max_abs,
+        mean_abs=figures.mean_abs,
+        relative=relative,
+        noise_floor=floor,
+        noise_ratio=ratio,
+        required_tolerance=judged,
+        worst_index=_unravel(figures.worst, tuple(expected.shape)),
+        reason="" if judged <= limit else _excess(relative, ratio, limit),
+    )
+
+
+def find_mismatch(actual: Tensor, expected: Tensor) -> str:
+    """A difference of structure, which is always a failure; empty if there is none. Nothing is broadcast."""
+    if actual.shape != expected.shape:
+        return f"shape {tuple(actual.shape)}, expected {tuple(expected.shape)}"
+    if actual.dtype != expected.dtype:
+        return f"dtype {_name(actual)}, expected {_name(expected)}"
+    if not expected.numel():
+        return "empty output, which proves nothing"
+    return ""
+
+
+def failed(reason: str) -> Comparison:
+    """A failure without figures."""
+    return Comparison(
+        passed=False,
+        max_abs=math.inf,
+        mean_abs=math.inf,
+        relative=math.inf,
+        noise_floor=None,
+        noise_ratio=None,
+        required_tolerance=math.inf,
+        worst_index=(),
+        reason=reason,
+    )
+
+
+@dataclass
+class _Figures:
+    count: int
+    max_abs: float = 0.0
+    worst: int = 0
+    total_abs: float = 0.0
+    squares: float = 0.0
+    actual_distance: float = 0.0
+    expected_distance: float = 0.0
+    largest: float = 0.0
+    """Greatest magnitude of the expected tensor, where there is a truth."""
+    fault: str = ""
+
+    @property
+    def rms(self) -> float:
+        return math.sqrt(self.squares / self.count)
+
+    @property
+    def mean_abs(self) -> float:
+        return self.total_abs / self.count
+
+
+@np.errstate(invalid="ignore", over="ignore")
+def _measure(actual: Array, expected: Array, truth: Array | None) -> _Figures:
+    figures = _Figures(expected.size)
+    space = np.empty(min(PIECE, figures.count), expected.dtype)
+    worst = 0
+    for start in range(0, figures.count, PIECE):
+        ours, theirs = actual[start : start + PIECE], expected[start : start + PIECE]
+        difference = np.subtract(ours, theirs, out=space[: len(ours)])
+        largest = float(np.abs(difference, out=difference).max())
+        if not math.isfinite(largest):  # as is every difference from a NaN or an infinity
+            figures.fault = _not_finite(actual, expected)
+            if figures.fault:
+                return figures
+        if largest > figures.max_abs:
+            figures.max_abs, worst = largest, start
+        figures.total_abs += float(difference.sum())
+        exact = theirs if truth is None else truth[start : start + PIECE]
+        figures.squares += float(np.dot(exact, exact))
+        if truth is not None:
+            figures.largest = max(figures.largest, float(theirs.max()), -float(theirs.min()))
+            figures.actual_distance = max(figures.actual_distance, _distance(ours, exact))
+            figures.expected_distance = max(figures.expected_distance, _distance(theirs, exact))
+    figures.fault = _constant(actual, expected)
+    difference = np.abs(actual[worst : worst + PIECE] - expected[worst : worst + PIECE])
+    figures.worst = worst + int(difference.argmax())
+    return figures
+
+
+def _distance(values: Array, exact: Array) -> float:
+    difference = values - exact
+    return float(np.abs(difference, out=difference).max())
+
+
+def _not_finite(actual: Array, expected: Array) -> str:
+    for name, values in (("Paddle's", actual), ("torch's", expected)):
+        if not np.isfinite(values).all():
+            return f"{name} output has NaN or infinite values"
+    return ""
+
+
+def _constant(actual: Array, expected: Array) -> str:
+    for name, values in (("Paddle's", actual), ("torch's", expected)):
+        sample = values[:: 1 + len(values) // 1024]  # of all channels: mostly it tells
+        if len(values) > 1 and all((part == values[0]).all() for part in (sample, values)):
+            return f"{name} output is constant ({values[0]:g}), which proves nothing"
+    return ""
+
+
+def _limit(expected: Tensor, truth: Tensor | None) -> float:
+    if expected.dtype == torch.float64:
+        return FLOAT64_RELATIVE
+    return FLOAT32_RELATIVE if truth is None else FLOAT32_NOISE_RATIO
+
+
+def _excess(relative: float, ratio: float | None, limit: float) -> str:
+    if ratio is None:
+        return f"differs by {relative:.1e} of its RMS, limit {limit:.0e}"
+    return f"is {ratio:.1f} times as far from the float64 truth as torch, limit {limit:g}"
+
+
+def _divide(value: float, by: float) -> float:
+    if by == 0:
+        return 0.0 if value == 0 else math.inf
+    return value / by
+
+
+def _flat(tensor: Tensor) -> Array:
+    return np.asarray(tensor.detach().cpu().reshape(-1).numpy())
+
+
+def _unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    index = []
+    for size in reversed(shape):
+        index.append(flat % size)
+        flat //= size
+    return tuple(reversed(index))
+
+
+def _name(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

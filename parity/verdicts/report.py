@@ -1,0 +1,177 @@
+"""The result of a comparison of two networks, and its JSON."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from parity.verdicts.comparison import Comparison
+
+INPUT_SITE = "input of "
+"""What the site of a probe begins with that is an input; the path of the layer it was handed to follows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One probe: output number `output` of call number `call` of the module at `path`, on one input.
+
+    `site` is "output", or says which layer's input the module handed on (isolated mode, failures only).
+    """
+
+    path: str
+    call: int
+    output: int
+    input: str
+    shape: tuple[int, ...]
+    mode: str
+    dtype: str
+    comparison: Comparison
+    site: str = "output"
+
+    @property
+    def name(self) -> str:
+        """For people: the path, and which call where it is not the first."""
+        return (self.path or "(network)") + (f", pass {self.call + 1}" if self.call else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """The probe's coordinates and its comparison's figures, flat; a figure that is not finite is null."""
+        entry = {**asdict(self), **asdict(self.comparison)}
+        del entry["comparison"]
+        return {key: _finite(value) for key, value in entry.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """What was compared, and what was not.
+
+    `uncovered` are layers and parameters of which too little is seen, `uncalled` paired modules that no pass reached,
+    `redrawn` those whose boundaries the port draws elsewhere, `uninfluential` parameters on which no output depends.
+    `accepted` are names of gaps the user takes responsibility for.
+    """
+
+    paired: tuple[str, ...]
+    unpaired_torch: tuple[str, ...] = ()
+    unpaired_paddle: tuple[str, ...] = ()
+    uncovered: tuple[str, ...] = ()
+    ambiguous: tuple[str, ...] = ()
+    uncalled: tuple[str, ...] = ()
+    redrawn: tuple[str, ...] = ()
+    uninfluential: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
+    origin: str = "path"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guilty:
+    """A layer that is itself wrong: from equal inputs and with equal layers inside, it differs."""
+
+    path: str
+    call: int
+    dtype: str
+    site: str
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """One sentence for people."""
+        where = f"{self.path or '(network)'}{_pass(self.call)}"
+        what = "its output" if self.site == "output" else f"what it hands to the {self.site}"
+        if self.site == "attributes":
+            return f"{where}: {self.reason}: the layer itself is wrong"
+        return f"{where}: {what} {self.reason}, although it was given torch's input: the layer itself is wrong"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """True if everything compared agreed, and nothing stayed uncompared that was not accepted."""
+
+    layers: tuple[Layer, ...]
+    coverage: Coverage
+    guilty: tuple[Guilty, ...] = ()
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the comparison took for equal that is so in float32 alone."""
+    scalars: tuple[str, ...] = ()
+    """Attributes of torch's modules that stood for the decimals that they round, which the notes say."""
+    weights: Mapping[str, Any] = field(default_factory=dict)
+    pairs: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    incumbents: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=lambda: describe_environment())
+
+    def __bool__(self) -> bool:
+        return not self.failures and not self.problems and not self.guilty
+
+    @property
+    def failures(self) -> list[Layer]:
+        """The probes that did not agree, in the order of execution."""
+        return [layer for layer in self.layers if not layer.comparison]
+
+    @property
+    def first_divergence(self) -> Layer | None:
+        """The first wrong probe: isolated before free, since it is the culprit and not the victim."""
+        isolated = [layer for layer in self.failures if layer.mode == "isolated"]
+        return next(iter([*isolated, *self.failures]), None)
+
+    @property
+    def summary(self) -> str:
+        """The verdict in one sentence."""
+        if self.guilty:
+            more = f" ({len(self.guilty) - 1} more)" if len(self.guilty) > 1 else ""
+            return self.guilty[0].sentence + more
+        if self.problems:
+            return self.problems[0]
+        first = self.first_divergence
+        if first is not None:
+            return f"{first.name} ({first.mode}, {first.dtype}, {first.input}): {first.comparison.reason}"
+        return f"both frameworks agree in all {len(self.layers)} comparisons of {len(self.coverage.paired)} modules"
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract of `ccnet-parity --json`."""
+        first = self.first_divergence
+        return {
+            "passed": bool(self),
+            "summary": self.summary,
+            "first_divergence": first
+            and {"path": first.path, "call": first.call, "mode": first.mode, "dtype": first.dtype},
+            "guilty": [{**asdict(guilty), "sentence": guilty.sentence} for guilty in self.guilty],
+            "problems": list(self.problems),
+            "notes": list(self.notes),
+            "coverage": asdict(self.coverage),
+            "layers": [layer.to_json() for layer in self.layers],
+            "weights": dict(self.weights),
+            "pairs": dict(self.pairs),
+            **self.settings,
+            "incumbents": dict(self.incumbents),
+            "environment": dict(self.environment),
+        }
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, threads and machine type of this process."""
+    versions = {}
+    for package in ("torch", "paddlepaddle", "paddlepaddle-gpu", "numpy", "ccnet-parity"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "versions": versions,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+    }
+
+
+def _pass(call: int) -> str:
+    ordinals = {0: "", 1: ", second pass", 2: ", third pass"}
+    return ordinals.get(call, f", pass {call + 1}")
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,44 @@
+"""The twins, loaded and on their device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from converter import to_paddle
+from converter.errors import InputError
+from twins.weights import WeightPair
+
+
+def build_torch(weights: WeightPair, *, recurrence: int, device: str) -> nn.Module:
+    """The torch twin with the source's weights, on "cpu" or "gpu". Raises InputError if there is none."""
+    import torch
+
+    from models_torch import build_uninitialised, load_weights
+
+    if device == "gpu" and not torch.cuda.is_available():
+        raise InputError("--device gpu: torch sees no GPU; install a CUDA build of torch or use --device cpu")
+    plan = weights.plan
+    model = build_uninitialised(plan.family.name, num_classes=plan.num_classes, recurrence=recurrence, depth=plan.depth)
+    load_weights(model, dict(weights.torch))
+    return model.to("cuda" if device == "gpu" else "cpu")
+
+
+def build_paddle(weights: WeightPair, *, recurrence: int) -> Any:
+    """The Paddle twin with the target's weights, on the device that `set_paddle_device` chose."""
+    from models_paddle import build_uninitialised, load_weights
+
+    plan = weights.plan
+    model = build_uninitialised(plan.family.name, num_classes=plan.num_classes, recurrence=recurrence, depth=plan.depth)
+    load_weights(model, {to_paddle(name): array for name, array in weights.paddle.items()})
+    return model
+
+
+def set_paddle_device(device: str) -> None:
+    """Make "cpu" or "gpu" Paddle's device. Raises InputError if this build has none."""
+    from models_paddle import paddle
+
+    if device == "gpu" and not paddle.device.is_compiled_with_cuda():
+        raise InputError("--device gpu: this is Paddle's CPU build; install paddlepaddle-gpu")
+    paddle.set_device(device)

@@ -15,8 +15,10 @@ from tests.golden.weights import GOLDEN, make_image, make_state_dict
 from tests.models.networks import PACKAGES, Probe, build_twin, module_at, probed
 from tests.references.twins import FLOAT32_LIMIT, FRAMEWORKS, Array, Twin, digest, half_precision, rounding
 
-FLOAT64_LIMIT = 1e-11
-"""Of the greatest magnitude of the reference's tensor."""
+FLOAT64_LIMIT = 1e-10
+"""Of the greatest magnitude of the reference's tensor. In float32 the sharpest case rounds by up to 3e-3 of it, and
+float64 rounds by 2**-29 of that, 6e-12, of which AVX-512 kernels make twice as much; this is 16 times it.
+"""
 
 HEADS = {"logits": ("head", 0), "dsn": ("auxiliary_head", 0)}
 OUTPUTS = {"logits": "logits", "dsn": "auxiliary_logits"}

@@ -5,8 +5,16 @@ DEMO := build/demo
 PADDLE26 := .venv-paddle26
 PYTEST := --numprocesses=auto --dist=worksteal
 
+# What `make test-kernels` runs, and the switches by which oneDNN, Paddle's MKL, torch's MKL and torch choose kernels.
+NUMERIC := tests/models tests/models_paddle tests/models_torch tests/references tests/recipe \
+	tests/cityscapes/test_agreement.py tests/cityscapes/test_predict.py tests/parity/certify/test_gates.py \
+	tests/parity/engine tests/parity/reports/test_html_attention.py tests/parity/verdicts \
+	tests/parity/mutants tests/paddleseg_port/test_finetune.py tests/paddleseg_port/test_inference.py
+OLDEST := ONEDNN_MAX_CPU_ISA=SSE41 MKL_DEBUG_CPU_TYPE=0 MKL_CBWR=COMPATIBLE ATEN_CPU_CAPABILITY=default
+AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 MKL_DEBUG_CPU_TYPE=5 MKL_CBWR=AVX2 ATEN_CPU_CAPABILITY=avx2
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-paddle26 check benchmark docs clean
+.PHONY: help install demo test test-kernels test-paddle26 check benchmark docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -32,6 +40,11 @@ demo: install ## convert a full-size stand-in checkpoint and compare both framew
 
 test: $(VENV)/.installed-dev ## run every test
 	$(BIN)/python -m pytest $(PYTEST)
+
+test-kernels: $(VENV)/.installed-dev ## run the numeric tests with the kernels of older processors, and on all threads
+	$(OLDEST) $(BIN)/python -m pytest $(PYTEST) $(NUMERIC)
+	$(AVX2) $(BIN)/python -m pytest $(PYTEST) $(NUMERIC)
+	$(BIN)/python -m pytest --numprocesses=0 $(NUMERIC)
 
 test-paddle26: $(PADDLE26)/.installed ## run every test with Paddle 2.6.2, in an environment of its own
 	$(PADDLE26)/bin/python -m pytest $(PYTEST)

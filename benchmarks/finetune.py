@@ -91,7 +91,7 @@ class Case:
 
 def finetune_in_paddleseg(case: Case, seed: int) -> tuple[Curve, list[float]]:
     """mIoU from PaddleSeg's own VisualDL log, and the loss of each update."""
-    save_dir = case.folder / f"paddleseg_{seed}"
+    save_dir = Path(tempfile.mkdtemp(dir=case.folder))
     options = {"device": "cpu", "opts": ()}
     views = Views()
     start = validate(case.config, None, views, record=True, print_detail=False, **options)

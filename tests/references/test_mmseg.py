@@ -14,12 +14,10 @@ from families import get_family
 from models_torch.ccnet import CCNet
 from models_torch.weights import load_weights
 from tests.golden.weights import GOLDEN, load_manifest, make_image, make_state_dict
-from tests.references.twins import FRAMEWORKS, PROBES, Array, Twin, digest
+from tests.references.twins import FLOAT32_LIMIT, FRAMEWORKS, PROBES, Array, Twin, digest, half_precision, rounding
 
 FLOAT64_LIMIT = 1e-11
 """Of the greatest magnitude of the reference's output."""
-FLOAT32_LIMIT = 4
-"""Times the reference's own distance from its float64 output, the greatest of its inputs."""
 
 NETWORKS = {"mmseg_r50_512x1024": 50, "mmseg_r101_769x769": 101}
 SIZES = ((97, 97), (96, 112))
@@ -39,14 +37,15 @@ def comparable(outputs: dict[str, Array]) -> dict[str, Array]:
     return {name: digest(value) if name in PROBES else value for name, value in outputs.items()}
 
 
-@pytest.fixture(scope="module", params=[(network, framework) for network in NETWORKS for framework in FRAMEWORKS])
-def twin(request: pytest.FixtureRequest) -> tuple[str, Twin]:
-    network, framework = request.param
+@pytest.fixture(scope="module", params=NETWORKS)
+def twins(request: pytest.FixtureRequest) -> tuple[str, dict[str, Twin]]:
+    network = request.param
     state = make_state_dict(network, 0)
     plan = detect(state, path=network).plan
     assert (plan.family.name, plan.depth, plan.num_classes) == ("mmseg", NETWORKS[network], 19)
     tensors = {name: array for _, name, array in execute(plan, state)}
-    return network, Twin.build(framework, "mmseg", tensors, num_classes=19, recurrence=2, depth=plan.depth)
+    size = {"num_classes": 19, "recurrence": 2, "depth": plan.depth}
+    return network, {framework: Twin.build(framework, "mmseg", tensors, **size) for framework in FRAMEWORKS}
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -57,26 +56,49 @@ def test_the_keys_are_mmsegs(network: str) -> None:
     assert expected == {key: shape for key, shape, _ in load_manifest(network)}
 
 
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("size", SIZES)
-def test_float64(twin: tuple[str, Twin], size: tuple[int, int]) -> None:
-    network, model = twin
-    actual = comparable(model.run(make_image((1, 3, *size), 0)))
+def test_float64(twins: tuple[str, dict[str, Twin]], size: tuple[int, int], framework: str) -> None:
+    network, models = twins
+    actual = comparable(models[framework].run(make_image((1, 3, *size), 0)))
     for output in OUTPUTS:
         expected = golden(network, size, "float64", output)
         assert actual[output].shape == expected.shape
         assert np.abs(actual[output] - expected).max() <= FLOAT64_LIMIT * np.abs(expected).max(), output
 
 
+def rounding_of(twin: Twin, network: str, size: tuple[int, int]) -> dict[str, float]:
+    """The `rounding` of its outputs."""
+    exact = {output: golden(network, size, "float64", output) for output in OUTPUTS}
+    return rounding(lambda images: comparable(twin.run(images)), make_image((1, 3, *size), 0), exact)
+
+
+def recorded_rounding(network: str, size: tuple[int, int], output: str) -> float:
+    """The reference's own, on the machine that recorded it."""
+    return float(np.abs(golden(network, size, "float32", output) - golden(network, size, "float64", output)).max())
+
+
 @pytest.mark.parametrize("size", SIZES)
-def test_float32(twin: tuple[str, Twin], size: tuple[int, int]) -> None:
-    network, model = twin
-    actual = comparable(model.run(make_image((1, 3, *size), 0).astype(np.float32)))
-    for output in OUTPUTS:
-        own = max(
-            np.abs(golden(network, one, "float32", output) - golden(network, one, "float64", output)).max()
-            for one in SIZES
-        )
-        assert np.abs(actual[output] - golden(network, size, "float64", output)).max() <= FLOAT32_LIMIT * own, output
+def test_float32(twins: tuple[str, dict[str, Twin]], size: tuple[int, int]) -> None:
+    """Each twin's rounding, by the other's and the reference's."""
+    network, models = twins
+    found = {framework: rounding_of(twin, network, size) for framework, twin in models.items()}
+    for framework, other in (FRAMEWORKS, FRAMEWORKS[::-1]):
+        for output in OUTPUTS:
+            floor = max(recorded_rounding(network, size, output), found[other][output])
+            assert found[framework][output] <= FLOAT32_LIMIT * floor, (framework, output)
+
+
+@pytest.mark.parametrize("twins", ["mmseg_r50_512x1024"], indirect=True)
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_half_precision_in_one_layer_is_seen(twins: tuple[str, dict[str, Twin]], framework: str) -> None:
+    network, models = twins
+    twin = models[framework]
+    hook = half_precision(twin, twin.model.backbone.stage1[0].reduce.conv)
+    found = rounding_of(twin, network, SIZES[0])
+    hook.remove()
+    for output in PROBES:
+        assert found[output] > 2 * FLOAT32_LIMIT * recorded_rounding(network, SIZES[0], output)
 
 
 def test_every_golden_array_is_compared() -> None:

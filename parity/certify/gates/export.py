@@ -42,7 +42,8 @@ def run(subject: Subject, *, shapes: Sequence[str] = tuple(SHAPES)) -> Evidence:
     missing = _why_no_onnx()
     steps = {step: title for step, title in STEPS.items() if step != "onnx" or not missing}
     images = np.random.default_rng([subject.seed, 7]).standard_normal((1, 3, *SIZE)).astype(np.float32)
-    exact, eager = (_eager(subject, images, dtype) for dtype in ("float64", "float32"))
+    exact = _eager(subject, images.astype(np.float64))
+    eager = _rounded(subject, images, exact)
     checks = []
     with TemporaryDirectory() as folder:
         case = _write_case(subject, Path(folder), images)
@@ -70,11 +71,23 @@ def _why_no_onnx() -> str:
     return f"install ccnet-parity[onnx] ({' and '.join(packages)})" if packages else ""
 
 
-def _eager(subject: Subject, images: Array, dtype: str) -> list[Array]:
-    side = subject.paddle(dtype)
+def _eager(subject: Subject, images: Array) -> list[Array]:
+    """The outputs in the precision of `images`."""
+    side = subject.paddle(images.dtype.name)
     side.model.eval()
     with side.without_gradients():
         return [side.array(output) for output in flatten(side.model(side.tensor(images)))]
+
+
+def _rounded(subject: Subject, images: Array, exact: list[Array]) -> list[Array]:
+    """Each output of the eager float32 network on `images` and on two others, a last place from them, that is the
+    farthest from `exact`: whatever kernels a machine takes, one of them may happen to hit it."""
+    moved = (np.nextafter(images, np.float32(end)) for end in (-np.inf, np.inf))
+    runs = [_eager(subject, batch) for batch in (images, *moved)]
+    return [
+        max(draws, key=lambda draw: float(np.abs(draw - truth).max()))
+        for *draws, truth in zip(*runs, exact, strict=True)
+    ]
 
 
 def _write_case(subject: Subject, folder: Path, images: Array) -> Path:

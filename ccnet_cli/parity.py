@@ -19,6 +19,8 @@ from ccnet_cli.common import PathType, family_option, json_option, parse_size, p
     "  ccnet-parity official.pth out.pdparams --layer-by-layer --report report/\n"
     "  ccnet-parity official.pth out.pdparams --image street.png --input-size 513,1025\n"
     "  ccnet-parity official.pth --port my_package.my_ccnet:build --port-weights my.pdparams\n"
+    "  ccnet-parity official.pth --reference networks/ccnet.py:build --port my_ccnet.py:build\n"
+    "  ccnet-parity paddleseg.pdparams --config ccnet.yml --port-weights paddleseg.pdparams\n"
     "\n\b\nOther forms, each with its own --help:\n"
     "  ccnet-parity compare DIR_A DIR_B    two dumps, even of two machines\n"
     "  ccnet-parity mutants                the proof that the harness can fail\n"
@@ -32,21 +34,32 @@ from ccnet_cli.common import PathType, family_option, json_option, parse_size, p
 @click.option(
     "--mode",
     type=click.Choice(["free", "isolated", "both"]),
-    default="both",
-    show_default=True,
-    help="Of layers: as they come, each from torch's input, or both.",
+    help="Compare layers as they come, each from the reference's input, or both. [default: both]",
 )
-@click.option("--dtype", type=click.Choice(["float64", "float32", "both"]), default="both", show_default=True)
+@click.option(
+    "--dtype", type=click.Choice(["float64", "float32", "both"]), help="Precisions to compare in. [default: both]"
+)
 @click.option(
     "--input-size", callback=parse_size, metavar="H[,W]", help="One input of this size instead of the default ones."
 )
 @click.option("--image", type=PathType, help="A picture as input, preprocessed as the family says.")
+@click.option(
+    "--inputs",
+    metavar="FILE.npz|MODULE:FUNCTION",
+    help="Your own inputs, one or several: arrays of numbers, passed by name where both networks know the name.",
+)
 @click.option("--recurrence", type=click.IntRange(0), metavar="N", help="Passes of attention. [default: TARGET's or 2]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of inputs and stand-in weights.")
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
+@click.option(
+    "--reference",
+    metavar="MODULE:FUNCTION",
+    help="Hold the port against this torch module of yours. SOURCE, if given, is loaded into it under its own keys.",
+)
 @click.option("--port", metavar="MODULE:FUNCTION", help="Compare this port: a function that returns a Paddle layer.")
+@click.option("--config", type=PathType, metavar="YML", help="Compare the model that a PaddleSeg config builds.")
 @click.option("--port-weights", type=PathType, help="The port's weights (.pdparams), by its own names.")
-@click.option("--mapping", type=PathType, help="JSON object of torch path to the port's path.")
+@click.option("--mapping", type=PathType, help="JSON object of the reference's path to the port's path.")
 @click.option("--accept", multiple=True, metavar="GLOB", help="Accept the gaps of these layers or parameters.")
 @click.option("--only", multiple=True, metavar="GLOB", help="Compare only these layers.")
 @click.option("--skip", multiple=True, metavar="GLOB", help="Do not compare these layers.")
@@ -62,14 +75,21 @@ def parity(as_json: bool, **options: Any) -> None:
     """Compare the torch twin with SOURCE's weights and the Paddle twin with TARGET's, in float32 and float64.
 
     Without files, stand-in weights are made and converted. No checkpoint contains its recurrence: unless
-    given here or when TARGET was converted, it is 2. With --port, TARGET is left out.
+    given here or when TARGET was converted, it is 2. With --port or --config, TARGET is left out; with
+    --reference, both networks may be anything, and no family is needed. A function is named as
+    package.module:function or path/file.py:function.
     """
-    from parity.command import Options, run
+    from parity.command import Options, UnwrittenError, run
 
-    if (options["source"] is None) != (options["target"] is None) and options["port"] is None:
+    own = any(options[name] is not None for name in ("reference", "port", "config"))
+    if (options["source"] is None) != (options["target"] is None) and not own:
         raise click.UsageError("give SOURCE and TARGET, or neither")
-    with phases() as progress:
-        report = run(Options(progress=progress, **options))
+    try:
+        with phases() as progress:
+            report = run(Options(progress=progress, **options))
+    except UnwrittenError as error:
+        _print(error.report, as_json=as_json)
+        raise
     _finish(report, as_json=as_json)
 
 
@@ -112,11 +132,15 @@ def mutants(names: tuple[str, ...], depth: str, as_json: bool) -> None:
     sys.exit(0 if all(outcomes) else 1)
 
 
-def _finish(report: Any, *, as_json: bool) -> None:
+def _print(report: Any, *, as_json: bool) -> None:
     from parity.reports.tables import print_report
 
     if as_json:
         click.echo(json.dumps(report.to_json()))
     else:
         print_report(report)
+
+
+def _finish(report: Any, *, as_json: bool) -> None:
+    _print(report, as_json=as_json)
     sys.exit(0 if report else 1)

@@ -24,7 +24,7 @@ class SynchronisedBatchNorm(BatchNorm):
         centred = features - mean.reshape([1, -1, 1, 1])
         variance = sum_processes((centred**2).sum([0, 2, 3])) / total
         self.update(mean.detach(), variance.detach(), total)
-        scale = self.weight / paddle.sqrt(variance + paddle.full_like(variance, self.epsilon))
+        scale = self.weight / paddle.sqrt(variance + paddle.full_like(variance, self._epsilon))
         return centred * scale.reshape([1, -1, 1, 1]) + self.bias.reshape([1, -1, 1, 1])
 
     def update(self, mean: Tensor, variance: Tensor, count: int) -> None:
@@ -59,5 +59,4 @@ def synchronise(network: nn.Layer) -> int:
     norms = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, nn.BatchNorm2D)]
     for norm in norms:
         norm.__class__ = SynchronisedBatchNorm
-        norm.epsilon = getattr(norm, "epsilon", norm._epsilon)
     return len(norms)

@@ -33,7 +33,7 @@ class Step:
     @property
     def command(self) -> list[str]:
         """As it is run."""
-        return [sys.executable, "-m", "ccnet_cli.seg", *map(str, self.arguments)]
+        return [sys.executable, "-m", "ccnet_cli", "seg", *map(str, self.arguments)]
 
 
 def run_chain(mode: str, config: Path, save_dir: Path, data: Path, *, device: str) -> bool:

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from torch import nn
 
-from families import Preprocessing
+from converter.errors import InputError
+from families import Preprocessing, get_family
 from parity.engine.harness import compare_models
 from parity.errors import ParityInputError
-from parity.networks.inputs import DEFAULT_SIZES, make_images, read_image
-from parity.networks.port import load_port, load_port_weights, naming_port
+from parity.networks.arguments import Arguments
+from parity.networks.inputs import DEFAULT_SIZES, make_images, read_image, read_inputs
+from parity.networks.port import Port, build_config, build_port, load_port_weights
+from parity.networks.reference import load_reference, load_reference_weights
+from parity.networks.user import users_code
 from parity.pairing.match import match_port, read_mapping
+from parity.pairing.propose import Pairing
 from parity.reports.dump import DumpWriter
 from parity.reports.repro import export_repro
 from parity.verdicts.report import Report
-from twins.build import build_paddle, build_torch, set_paddle_device
+from twins.build import build_paddle, build_torch, set_paddle_device, torch_device
 from twins.weights import WeightPair, read_pair, read_source, standin_pair
 
 Progress = Callable[[str], None]
 
 DEFAULT_RECURRENCE = 2
-OUTPUTS = ("", "head", "auxiliary_head")
-"""The network, and the modules whose outputs are its: logits and auxiliary logits, (N, K, h, w)."""
+OUTPUTS = ("",)
+"""The network, whose outputs are logits and auxiliary logits, (N, K, h, w)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +40,17 @@ class Options:
     source: Path | None = None
     target: Path | None = None
     family: str | None = None
+    reference: str | None = None
     port: str | None = None
+    config: Path | None = None
     port_weights: Path | None = None
     mapping: Path | None = None
     layer_by_layer: bool = False
-    mode: str = "both"
-    dtype: str = "both"
+    mode: str | None = None
+    dtype: str | None = None
     input_size: tuple[int, int] | None = None
     image: Path | None = None
+    inputs: str | None = None
     recurrence: int | None = None
     seed: int = 0
     device: str = "cpu"
@@ -56,67 +64,157 @@ class Options:
     report: Path | None = None
     progress: Progress = field(default=lambda phase: None)
 
+    @property
+    def has_port(self) -> bool:
+        """Whether the Paddle side is the user's."""
+        return self.port is not None or self.config is not None
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What is compared, whoever wrote it: both networks, which layer is which, and what is known of their weights.
+
+    `pairing` is None where the twins' equal paths decide. `preprocessing` is that of the family, where there is one.
+    """
+
+    reference: nn.Module
+    port: Any
+    pairing: Pairing | None
+    summary: Mapping[str, Any]
+    preprocessing: Preprocessing | None
+    recurrence: int | None
+    notes: tuple[str, ...] = ()
+
 
 def run(options: Options) -> Report:
-    """Compare the twins, or a twin and a port, as asked; write what was asked to be written."""
+    """Compare the twins, or a reference and a port, as asked; write what was asked to be written."""
     options = _completed(options)
-    port = None if options.port is None else load_port(options.port)
+    if options.report is not None:
+        from parity.reports.html.render import try_folder
+
+        try_folder(options.report)
     mapping = None if options.mapping is None else read_mapping(options.mapping)
-    options.progress("weights")
-    weights = _weights(options)
-    recurrences = (options.recurrence, weights.recurrence, DEFAULT_RECURRENCE)
-    recurrence = next(value for value in recurrences if value is not None)
-    inputs = make_inputs(
-        weights.plan.family.preprocessing, input_size=options.input_size, image=options.image, seed=options.seed
-    )
+    specs = {"--reference": options.reference, "--port": options.port}
     set_paddle_device(options.device)
-    torch_model = build_torch(weights, recurrence=recurrence, device=options.device)
-    pairing, summary = None, weights.summary()
-    if port is None:
-        paddle_model = build_paddle(weights, recurrence=recurrence)
-    else:
-        paddle_model = port
-        if options.port_weights is not None:
-            load_port_weights(port, options.port_weights)
-        pairing, found = match_port(torch_model, port, mapping)
-        summary = {**summary, **found}
-    with DumpWriter.open(options.dump) as writer, naming_port(options.port, "run"):
+    networks = build_networks(options, mapping)
+    with users_code(specs, "make the inputs for"):
+        inputs = make_inputs(options, networks.preprocessing)
+    with DumpWriter.open(options.dump) as writer, users_code(specs, "run it"):
         report = compare_models(
-            torch_model,
-            paddle_model,
+            networks.reference,
+            networks.port,
             inputs,
-            pairs=pairing,
-            mode=options.mode,
-            dtypes=("float64", "float32") if options.dtype == "both" else (options.dtype,),
+            pairs=networks.pairing,
+            mode=options.mode or "both",
+            dtypes=("float64", "float32") if options.dtype in (None, "both") else (options.dtype,),
             accept=options.accept,
             only=options.only if options.layer_by_layer else OUTPUTS,
             skip=options.skip,
             fail_fast=options.fail_fast,
-            weights=summary,
-            settings={"recurrence": recurrence, "seed": options.seed, "port": options.port},
+            weights=networks.summary,
+            settings=_settings(options, networks),
             progress=options.progress,
             sink=writer,
         )
-    if options.export_repro is not None:
-        export_repro(options.export_repro, report, torch_model, paddle_model, inputs, port=options.port)
-    if options.report is not None:
-        from parity.reports.html.render import write_report
+    report = replace(report, notes=(*networks.notes, *report.notes))
+    try:
+        if options.export_repro is not None:
+            own = {**specs, "--config": None if options.config is None else str(options.config)}
+            export_repro(options.export_repro, report, networks.reference, networks.port, inputs, specs=own)
+        if options.report is not None:
+            from parity.reports.html.render import write_report
 
-        write_report(options.report, report, _attention(options, torch_model, paddle_model, inputs))
+            write_report(options.report, report, _attention(options, networks, inputs))
+    except (OSError, InputError, ParityInputError) as error:
+        raise UnwrittenError(str(error), report) from error
     return report
+
+
+class UnwrittenError(ParityInputError):
+    """What was asked for could not be written; the verdict, in `report`, is there all the same."""
+
+    def __init__(self, message: str, report: Report) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+def build_networks(options: Options, mapping: Mapping[str, str] | None) -> Networks:
+    """Both networks, built and loaded as the options say.
+
+    Raises ParityInputError or InputError for what does not fit.
+    """
+    made = _build_port(options)
+    options.progress("weights")
+    weights = None if options.reference is not None and made is not None else _weights(options)
+    recurrences = (options.recurrence, None if weights is None else weights.recurrence, DEFAULT_RECURRENCE)
+    recurrence = next(value for value in recurrences if value is not None)
+    if options.reference is None:
+        assert weights is not None
+        reference = build_torch(weights, recurrence=recurrence, device=options.device)
+    else:
+        reference = load_reference(options.reference).to(torch_device(options.device))
+        if options.source is not None:
+            load_reference_weights(reference, options.source)
+    summary: dict[str, Any] = {} if weights is None or options.reference is not None else weights.summary()
+    if made is None:
+        assert weights is not None
+        port, pairing = build_paddle(weights, recurrence=recurrence), None
+        if options.reference is not None:
+            pairing, summary = match_port(reference, port, mapping, given=True)
+    else:
+        port = made.layer
+        if options.port_weights is not None:
+            load_port_weights(port, options.port_weights)
+        given = options.port_weights is not None or made.came_loaded
+        scales = {} if weights is None or options.reference is not None else weights.source_scales()
+        pairing, found = match_port(reference, port, mapping, given=given, scales=scales)
+        summary = {**summary, **found}
+    family = weights.plan.family.name if weights is not None else options.family
+    return Networks(
+        reference=reference,
+        port=port,
+        pairing=pairing,
+        summary=summary,
+        preprocessing=None if family is None else get_family(family).preprocessing,
+        recurrence=recurrence if weights is not None else None,
+        notes=() if made is None else made.notes,
+    )
+
+
+def _build_port(options: Options) -> Port | None:
+    if options.port is not None:
+        return build_port(options.port)
+    return None if options.config is None else build_config(options.config)
+
+
+def _settings(options: Options, networks: Networks) -> dict[str, Any]:
+    return {
+        "recurrence": networks.recurrence,
+        "seed": options.seed,
+        "reference": options.reference,
+        "port": options.port if options.config is None else str(options.config),
+    }
 
 
 def _completed(options: Options) -> Options:
     """With what one option implies for others. Raises ParityInputError where two contradict."""
-    if options.port is None and (options.port_weights or options.mapping):
-        raise ParityInputError("--port-weights and --mapping belong to --port")
-    if options.port is not None and options.target is not None:
+    if not options.has_port and (options.port_weights or (options.mapping and options.reference is None)):
+        raise ParityInputError("--port-weights and --mapping belong to --port, --config or --reference")
+    if options.port is not None and options.config is not None:
+        raise ParityInputError("give --port or --config, not both")
+    if options.has_port and options.target is not None:
         raise ParityInputError("give TARGET or --port, not both; a port's weights go to --port-weights")
+    if options.reference is not None and not options.has_port and options.source is None:
+        raise ParityInputError("--reference: give --port or --config, or a SOURCE for the Paddle twin")
+    if sum(option is not None for option in (options.image, options.inputs)) > 1:
+        raise ParityInputError("give --image or --inputs, not both")
     if options.bisect:
         options = replace(options, layer_by_layer=True, mode="isolated", dtype="float64", fail_fast=True)
-    detailed = (options.port, options.dump, options.export_repro, options.report, options.only or None)
-    if any(option is not None for option in detailed):
+    detailed = (options.reference, options.port, options.config, options.dump, options.export_repro, options.report)
+    if options.only or any(option is not None for option in detailed):
         options = replace(options, layer_by_layer=True)
+    if not options.layer_by_layer and options.mode not in (None, "free"):
+        raise ParityInputError(f"--mode {options.mode} needs --layer-by-layer; outputs alone are compared free-running")
     return options if options.layer_by_layer else replace(options, mode="free")
 
 
@@ -128,24 +226,28 @@ def _weights(options: Options) -> WeightPair:
     return read_pair(options.source, options.target, family=options.family)
 
 
-def _attention(options: Options, torch_model: Any, paddle_model: Any, inputs: dict[str, Any]) -> Any:
-    """Attention maps of both twins on the first input; a port's attention is not known to have the parts."""
-    if options.port is not None:
+def _attention(options: Options, networks: Networks, inputs: Mapping[str, Arguments]) -> Any:
+    """Attention maps of both twins on the first input; another network's attention is not known to have the parts."""
+    if options.has_port or options.reference is not None:
         return None
     from parity.reports.html.attention_maps import compute_attention_maps
 
-    return compute_attention_maps(torch_model, paddle_model, next(iter(inputs.values())))
+    (images,) = next(iter(inputs.values())).args
+    return compute_attention_maps(networks.reference, networks.port, images)
 
 
-def make_inputs(
-    preprocessing: Preprocessing, *, input_size: tuple[int, int] | None, image: Path | None, seed: int
-) -> dict[str, np.ndarray[Any, Any]]:
-    """Inputs by a name that says what they are: a picture, or random ones of the asked or default sizes."""
-    if image is not None:
-        pixels = read_image(image, preprocessing, size=input_size)
-        return {f"{image.name} {_by(pixels.shape)}": pixels}
-    batches = [make_images(size, seed=seed) for size in ([input_size] if input_size else DEFAULT_SIZES)]
-    return {_by(images.shape): images for images in batches}
+def make_inputs(options: Options, preprocessing: Preprocessing | None) -> dict[str, Arguments]:
+    """Inputs by a name that says what they are: a picture, the user's own, or random ones of the asked sizes."""
+    if options.inputs is not None:
+        return read_inputs(options.inputs)
+    if options.image is not None:
+        if preprocessing is None:
+            raise ParityInputError("--image: say by --family whose preprocessing the networks expect")
+        pixels = read_image(options.image, preprocessing, size=options.input_size)
+        return {f"{options.image.name} {_by(pixels.shape)}": Arguments((pixels,))}
+    sizes = [options.input_size] if options.input_size else DEFAULT_SIZES
+    batches = [make_images(size, seed=options.seed) for size in sizes]
+    return {_by(images.shape): Arguments((images,)) for images in batches}
 
 
 def _by(shape: tuple[int, ...]) -> str:

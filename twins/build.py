@@ -13,16 +13,22 @@ from twins.weights import WeightPair
 
 def build_torch(weights: WeightPair, *, recurrence: int, device: str) -> nn.Module:
     """The torch twin with the source's weights, on "cpu" or "gpu". Raises InputError if there is none."""
-    import torch
-
     from models_torch import build_uninitialised, load_weights
 
-    if device == "gpu" and not torch.cuda.is_available():
-        raise InputError("--device gpu: torch sees no GPU; install a CUDA build of torch or use --device cpu")
+    target = torch_device(device)
     plan = weights.plan
     model = build_uninitialised(plan.family.name, num_classes=plan.num_classes, recurrence=recurrence, depth=plan.depth)
     load_weights(model, dict(weights.torch))
-    return model.to("cuda" if device == "gpu" else "cpu")
+    return model.to(target)
+
+
+def torch_device(device: str) -> str:
+    """What torch calls "cpu" or "gpu". Raises InputError if it sees none."""
+    import torch
+
+    if device == "gpu" and not torch.cuda.is_available():
+        raise InputError("--device gpu: torch sees no GPU; install a CUDA build of torch or use --device cpu")
+    return "cuda" if device == "gpu" else "cpu"
 
 
 def build_paddle(weights: WeightPair, *, recurrence: int) -> Any:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -34,32 +31,12 @@ def configure_processor() -> None:
     if _is_amd_with_avx2():
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
     if not os.environ.keys() & set(ALLOCATOR_VARIABLES):
-        _call_allocator("mallopt", M_MMAP_THRESHOLD, 64 << 20)
-        _call_allocator("mallopt", M_TRIM_THRESHOLD, 256 << 20)
+        call_allocator("mallopt", M_MMAP_THRESHOLD, 64 << 20)
+        call_allocator("mallopt", M_TRIM_THRESHOLD, 256 << 20)
 
 
-def return_freed_memory() -> None:
-    """Give the system back what was freed, which lies in pieces that the next large tensors may not fit."""
-    _call_allocator("malloc_trim", 0)
-
-
-@contextmanager
-def quiet_collector() -> Iterator[None]:
-    """Within, Python's garbage collector does not search what exists already: both frameworks, for a sixth of a second.
-
-    What is made within is collected as ever.
-    """
-    if gc.get_freeze_count():  # another's, which would be thawed with ours
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-def _call_allocator(name: str, *arguments: int) -> None:
+def call_allocator(name: str, *arguments: int) -> None:
+    """Call a function of the C library's allocator, where there is one of that name."""
     function = getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
     if function is not None:  # not in every C library
         function(*arguments)

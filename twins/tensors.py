@@ -19,6 +19,15 @@ def flatten(value: Any) -> list[Any]:
     return [value] if hasattr(value, "dtype") and hasattr(value, "shape") else []
 
 
+def list_keys(value: Any) -> list[str]:
+    """For each tensor of `flatten`, the key of the innermost dictionary it is in; empty if it is in none."""
+    if isinstance(value, dict):
+        return [name or str(key) for key, item in value.items() for name in list_keys(item)]
+    if isinstance(value, (tuple, list)):
+        return [name for item in value for name in list_keys(item)]
+    return [""] if hasattr(value, "dtype") and hasattr(value, "shape") else []
+
+
 def refill(value: Any, tensors: Iterator[Any]) -> Any:
     """`value` with its tensors, in the order of `flatten`, replaced by the next of `tensors`."""
     if isinstance(value, dict):

@@ -17,3 +17,10 @@ FLOAT32_RELATIVE = 1e-2
 
 Coarse: it finds gross faults at the cost of two forward passes. Certification needs float64.
 """
+
+CONDITIONING = 16.0
+"""Times the distance to which the reference carries its own rounding errors, free-running in float64.
+
+Two frameworks round otherwise in every layer, and a network may amplify that: where FLOAT64_RELATIVE is exceeded, the
+reference is run against itself with a rounding error after every layer (`parity.engine.conditioning`).
+"""

@@ -36,6 +36,11 @@ class WeightPair:
     recurrence: int | None = None
     source: Tensors = field(default_factory=dict, repr=False)
 
+    def source_scales(self) -> Tensors:
+        """Canonical name -> the checkpoint's own scale, with its signs, of those that are folded."""
+        steps = [(step, name) for step, name in self.plan.transfers if step.operation == "fold"]
+        return {name: self.source[step.source] for step, name in steps if step.source in self.source}
+
     def summary(self) -> dict[str, Any]:
         """For the report."""
         return {

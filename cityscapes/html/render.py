@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cityscapes.errors import DatasetError
 from cityscapes.labels import CLASSES
@@ -35,7 +35,7 @@ def write_report(folder: Path, result: Result) -> Path:
 def render(result: Result) -> str:
     """The page, with styles and pictures inside."""
     environment = Environment(
-        loader=PackageLoader("cityscapes.html", "."),
+        loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

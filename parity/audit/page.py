@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from parity.audit.findings import FINDINGS
 from parity.audit.port import BothHeads, build, map_modules
@@ -39,6 +41,6 @@ def render_page(report: Report, port: BothHeads, *, depth: int) -> str:
         rows.append((finding, guilty, finding.size(port, guilty)))
     accused = dict.fromkeys(guilty.path or "(network)" for guilty in report.guilty)
     template = Environment(  # noqa: S701 - Markdown, of this project's own words
-        loader=PackageLoader("parity.audit", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).get_template("page.md.j2")
     return template.render(rows=rows, accused=list(accused), report=report, depth=depth, recurrence=RECURRENCE)

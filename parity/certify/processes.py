@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from twins import namespaces
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
@@ -37,20 +39,18 @@ class Finished:
 def run_workers(
     module: str, arguments: Sequence[Sequence[str]], environments: Sequence[Mapping[str, str]], *, seconds: float
 ) -> list[Finished]:
-    """`python -m module` once for each list of arguments, all at once; each ends, or is ended after `seconds`."""
-    root = str(Path(__file__).resolve().parents[2])
+    """The script `module` once for each list of arguments, all at once; each ends, or is ended after `seconds`."""
     with tempfile.TemporaryDirectory() as folder:
         logs = [Path(folder) / f"{number}.log" for number in range(len(arguments))]
         workers = []
         for log, own, environment in zip(logs, arguments, environments, strict=True):
-            paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
             with log.open("wb") as stream:
                 workers.append(
                     subprocess.Popen(  # noqa: S603 - our own module
-                        [sys.executable, "-W", "ignore", "-m", module, *own],
+                        [sys.executable, "-W", "ignore", namespaces.__file__, module, *own],
                         stdout=stream,
                         stderr=subprocess.STDOUT,
-                        env={**os.environ, "PYTHONPATH": paths, **environment},
+                        env={**os.environ, **environment},
                     )
                 )
         end = time.monotonic() + seconds

@@ -15,13 +15,13 @@ from cityscapes.layout import Sample, decode, list_samples
 from families import Preprocessing
 from parity.certify.sides import PaddleSide, TorchSide
 from parity.engine.harness import compare_models
-from parity.engine.scalars import set_decimals
+from parity.engine.scalars import apply_scalars
 from parity.networks.inputs import DEFAULT_SIZES, make_images
 from parity.networks.modules import ModuleInfo, paddle_modules, torch_modules
 from parity.networks.port import load_port, load_port_weights
 from parity.pairing.match import match_port
-from parity.pairing.parameters import Slot, counterparts, match_tensors
 from parity.pairing.propose import Pairing
+from parity.pairing.tensors import Slot, counterparts, match_tensors
 from parity.verdicts.report import Coverage, Report
 from twins.build import build_paddle, build_torch
 from twins.weights import WeightPair
@@ -68,9 +68,8 @@ class Subject:
         import torch
 
         model = build_torch(self.weights, recurrence=self.recurrence, device=self.device).to(getattr(torch, dtype))
-        for scalar in self._boundaries.scalars:
-            set_decimals(model, scalar)
         ours = torch_modules(model)
+        apply_scalars(ours, self._boundaries.scalars)
         modules = {path: info for path, info in ours.items() if path in self._followed}
         strays = {f"{path}.{name}": getattr(ours[path].module, name) for path, name in self._strays}
         return TorchSide(model, modules, dtype, self.preprocessing, strays)
@@ -91,9 +90,10 @@ class Subject:
 
     def _renamed(self, path: str, info: ModuleInfo) -> ModuleInfo:
         """With the names that torch has for the tensors."""
-        names = counterparts(self._ours[path], info)
+        found = counterparts(self._ours, (path,), {info.path: info}, (info.path,))
+        names = {name: own for (_, name), (_, own) in found.items()}
         tensors = {name: info.tensors[own] for name, own in names.items()}
-        return replace(info, tensors=tensors, names={name: info.names[own] for name, own in names.items()})
+        return replace(info, tensors=tensors, places={name: info.places[own] for name, own in names.items()})
 
     @cached_property
     def _ours(self) -> dict[str, ModuleInfo]:
@@ -150,7 +150,7 @@ class Subject:
     @cached_property
     def _strays(self) -> dict[Slot, Slot]:
         """Torch's parameters that the port keeps in another module than a followed counterpart, and where."""
-        matched = match_tensors(self._ours, paddle_modules(self.make_port()), self.pairing.pairs)
+        matched = match_tensors(self._ours, paddle_modules(self.make_port()), self.pairing)
         return {ours: theirs for ours, theirs in matched.items() if self._followed.get(ours[0]) != theirs[0]}
 
     @cached_property

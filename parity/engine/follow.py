@@ -1,130 +1,211 @@
 """A Paddle forward pass that follows a torch one and is compared with it, layer by layer.
 
 Free: each layer's output is compared as it is, which shows how a difference grows.
-Isolated: each layer is first given torch's input, and its caller torch's output, so that every layer,
+Isolated: each layer is first given the reference's input, and its caller the reference's output, so that every layer,
 and the code between layers, answers for itself alone. What a caller hands to a layer is compared too:
 a difference there, when everything before was made equal, is the caller's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
-from parity.engine.stream import Event, Kind, Reference
+from parity.engine.boundaries import Boundaries, Call
+from parity.engine.conventions import Convention, explain_outputs
+from parity.engine.search import Search
+from parity.engine.stream import Event, Key, Reference
+from parity.networks.arguments import Arguments
 from parity.networks.modules import ModuleInfo
 from parity.verdicts.comparison import Comparison, compare, failed
-from parity.verdicts.report import INPUT_SITE, Layer
-from twins.tensors import flatten, paddle_to_torch, refill, torch_to_paddle
+from parity.verdicts.report import INPUT_SITE, OUTPUT_SITE, Layer
+from twins.tensors import flatten, list_keys, paddle_to_torch, refill, torch_to_paddle
 
 OnLayer = Callable[[Layer], None]
 Sink = Callable[[Layer, Tensor, Tensor], None]
 
 
 class Follower:
-    """Runs `layer` on `images` against `reference`, reporting each comparison to `on_layer`.
+    """Runs a Paddle layer against `reference`, reporting each comparison to `on_layer`.
 
-    `pairs` maps Paddle path to torch path. After `run`, `unmatched` holds the (Paddle path, call) that torch
-    has no counterpart of, and `calls` each called path with its last call's number.
+    `boundaries` says which input and output is whose; where there is a `search`, an output that is not what it should
+    be is looked for elsewhere. `size` (H, W) is the images'. After `run`, `unmatched` holds the port's calls that the
+    reference has no counterpart of, and `calls` each called path with its last call's number.
     """
 
     def __init__(
         self,
         modules: Mapping[str, ModuleInfo],
-        pairs: Mapping[str, str],
+        boundaries: Boundaries,
         reference: Reference,
         *,
         isolated: bool,
         channels_last: bool,
         coordinates: Mapping[str, Any],
         on_layer: OnLayer,
+        convention: Convention,
+        size: Sequence[int] = (),
+        search: Search | None = None,
         sink: Sink | None = None,
     ) -> None:
-        self._modules, self._pairs, self._reference = modules, pairs, reference
+        self._modules, self._boundaries, self._reference = modules, boundaries, reference
         self._isolated, self._channels_last = isolated, channels_last
         self._coordinates, self._on_layer, self._sink = coordinates, on_layer, sink
+        self._convention, self._size, self._search = convention, size, search
         self.calls: dict[str, int] = {}
-        self._callers: list[tuple[str, int]] = []
+        self.unmatched: list[Call] = []
+        self._callers: list[Call] = []
+        self._ended: Call | None = None
+        """The layer with parameters that ended last."""
         self._last: tuple[tuple[int, ...], Any, list[Comparison]] | None = None
-        self.unmatched: list[tuple[str, int]] = []
 
-    def run(self, layer: Any, images: Any) -> Any:
-        """Forward pass with hooks, which are removed whatever happens."""
+    def run(self, layer: Any, arguments: Arguments) -> Any:
+        """Forward pass on Paddle tensors with hooks, which are removed whatever happens."""
         from models_paddle import paddle
 
         handles = []
         try:
-            for path in self._pairs:
+            for path in self._hooked():
                 module = self._modules[path].module
                 handles.append(_hook_inputs(module, self._before(path)))
                 handles.append(module.register_forward_post_hook(self._after(path)))
-            with paddle.no_grad():
-                return layer(images)
+            with paddle.no_grad(), self._convention.applied():
+                return arguments.call(layer)
         finally:
             for handle in handles:
                 handle.remove()
 
+    def _hooked(self) -> list[str]:
+        own = self._boundaries.paths
+        if self._search is None:
+            return own
+        return [*own, *(path for path, info in self._modules.items() if info.is_leaf and path not in set(own))]
+
     def _before(self, path: str) -> Callable[..., Any]:
         def hook(inputs: Any) -> Any:
-            call = self.calls[path] = self.calls.get(path, -1) + 1
-            caller = self._callers[-1] if self._callers else ("", 0)
-            self._callers.append((path, call))
-            if not self._isolated:
+            number = self.calls[path] = self.calls.get(path, -1) + 1
+            caller = self._callers[-1] if self._callers else Call("", 0)
+            self._callers.append(Call(path, number))
+            entry = self._boundaries.entry(Call(path, number))
+            if not self._isolated or entry is None:
                 return None
-            event = self._take("input", path, call)
+            event = self._reference.take(entry)
             if event is None:
                 return None
             actual = flatten(inputs)
-            site = f"{INPUT_SITE}{self._pairs[path] or 'the network'}"
-            for comparison, index, shape in self._compared(actual, event):
+            if len(actual) != len(event.tensors):  # as where a layer takes one tensor as query, key and value
+                actual, event = _unlike(actual), _unlike_tensors(event)
+            for index, comparison in enumerate(self._compared(actual, event)):
+                if not comparison and self._search is not None and len(actual) == 1:
+                    comparison = self._search.explain_input(paddle_to_torch(actual[0]), comparison) or comparison
                 if not comparison:
-                    where = self._pairs.get(caller[0], caller[0])
-                    self._on_layer(self._layer(where, caller[1], index, shape, comparison, site))
+                    site = f"{INPUT_SITE}{entry.path or 'the network'}"
+                    self._on_layer(self._layer(caller, event, index, comparison, site, self._stretch(path, number)))
             return self._replaced(inputs, event)
 
         return hook
 
+    def _stretch(self, path: str, number: int) -> str:
+        """The port's code that an input comes from: after the layer that ended last, up to this call."""
+        before = "the network's input" if self._ended is None else _name(*self._ended)
+        return f"between your {before} and your {_name(path, number)}"
+
     def _after(self, path: str) -> Callable[..., Any]:
         def hook(layer: Any, inputs: Any, outputs: Any) -> Any:
-            _, call = self._callers.pop()
-            event = self._take("output", path, call)
-            if event is None:
-                self.unmatched.append((path, call))
-                return None
-            actual = flatten(outputs)
-            for comparison, index, shape in self._compared(actual, event):
-                layer = self._layer(self._pairs[path], call, index, shape, comparison, "output")
-                if self._sink is not None and shape:
-                    self._sink(layer, paddle_to_torch(actual[index]), event.tensors[index])
-                self._on_layer(layer)
-            return self._replaced(outputs, event) if self._isolated else None
+            call = self._callers.pop()
+            if self._modules[path].tensors and self._modules[path].is_leaf:
+                self._ended = call
+            key = self._boundaries.exit(call)
+            if key is not None:
+                event = self._take(call, key)
+                return None if event is None else self._judge(call, inputs, outputs, event)
+            if self._search is not None and call.path not in self._boundaries.exits:
+                self._search.resolve(call, outputs)
+            return None
 
         return hook
 
-    def _take(self, kind: Kind, path: str, call: int) -> Event | None:
-        return self._reference.take((kind, self._pairs[path], call))
+    def _take(self, call: Call, key: Key) -> Event | None:
+        """The reference's tensors that an output is compared with."""
+        if key.kind == "input" and not self._isolated:  # compared as the next layer's own
+            return None
+        elsewhere = call in self._boundaries.found and key.path in self._boundaries.reference_exits
+        event = self._reference.peek(key) if elsewhere or key.kind == "input" else self._reference.take(key)
+        if event is None:
+            self.unmatched.append(call)
+        return event
 
-    def _compared(self, actual: list[Any], event: Event) -> Iterable[tuple[Comparison, int, tuple[int, ...]]]:
+    def _judge(self, call: Call, inputs: Any, outputs: Any, event: Event) -> Any:
+        """Report an output's comparison; returns what takes the output's place, or None."""
+        actual = flatten(outputs)
+        if not call.path:
+            actual, event = self._brought(outputs, event)
+        elif self._kind(event) == "attention":  # the weights of attention, after its output, are given or not
+            event = _first(event, len(actual))
+            actual = actual[: len(event.tensors)]
+        comparisons = self._compared(actual, event)
+        if self._search is not None and len(comparisons) == 1 and not comparisons[0]:
+            found = self._search.find(call, inputs, outputs, event, comparisons[0], self._reference)
+            if found is not None and found.event is None:
+                return None
+            if found is not None and found.event is not None:
+                event, comparisons = found.event, found.comparisons
+        for index, comparison in enumerate(comparisons):
+            layer = self._layer(call, event, index, comparison, OUTPUT_SITE)
+            if self._sink is not None and layer.shape:
+                self._sink(layer, paddle_to_torch(actual[index]), event.tensors[index])
+            self._on_layer(layer)
+        return self._replaced(outputs, event) if self._isolated and call.path else None
+
+    def _brought(self, outputs: Any, event: Event) -> tuple[list[Any], Event]:
+        """The network's outputs, and the reference's, by one convention."""
+        actual, names = flatten(outputs), list_keys(outputs)
+        own, expected = self._convention.bring(actual, names, event.tensors, event.names, self._size)
+        truth = event.truth
+        if truth is not None:
+            truth = tuple(self._convention.bring(actual, names, truth, event.names, self._size)[1])
+        return own, replace(event, tensors=tuple(expected), truth=truth)
+
+    def _compared(self, actual: list[Any], event: Event) -> list[Comparison]:
         if len(actual) != len(event.tensors):
             shapes = [tuple(tensor.shape) for tensor in actual]
-            reason = f"{len(actual)} tensors {shapes}, torch has {len(event.tensors)}"
-            return [(failed(reason), 0, ())]
+            return [failed(f"{len(actual)} tensors {shapes}, the reference has {len(event.tensors)}")]
         ours = [paddle_to_torch(tensor) for tensor in actual]
-        theirs = [self._laid_out(*pair) for pair in zip(event.tensors, ours, strict=True)]
-        truths = [None] * len(theirs) if event.truth is None else list(map(self._laid_out, event.truth, ours))
-        shapes = [tuple(tensor.shape) for tensor in theirs]
+        recurrent = self._kind(event) == "recurrent"
+        theirs = [self._laid_out(*pair, recurrent) for pair in zip(event.tensors, ours, strict=True)]
+        truths: list[Tensor | None] = [None] * len(theirs)
+        if event.truth is not None:
+            truths = [self._laid_out(*pair, recurrent) for pair in zip(event.truth, ours, strict=True)]
         # A container returns its last child's tensors: the same comparison again. Holding them keeps
         # their addresses from being used again; their versions count in-place changes.
         seen = _identity(actual, event)
         if self._last is None or self._last[0] != seen:
             comparisons = [compare(*triple) for triple in zip(ours, theirs, truths, strict=True)]
+            if event.key.path == "" and event.key.kind == "output":
+                comparisons = [self._in_words(actual, event, index, one) for index, one in enumerate(comparisons)]
             self._last = seen, (actual, event), comparisons
-        return list(zip(self._last[2], range(len(shapes)), shapes, strict=True))
+        return list(self._last[2])
 
-    def _laid_out(self, expected: Tensor, actual: Tensor) -> Tensor:
-        """`expected` as (N, H, W, C) where the port declares that layout and `actual` has it."""
+    def _in_words(self, actual: list[Any], event: Event, index: int, comparison: Comparison) -> Comparison:
+        """With what the network's output is instead, if that is known."""
+        said = "" if comparison else explain_outputs(actual, event.tensors, index)
+        return replace(comparison, reason=f"{comparison.reason}: {said}") if said else comparison
+
+    def _kind(self, event: Event) -> str:
+        """Of the port's module that an event's counterpart is."""
+        path = self._boundaries.port_of(event.key.path)
+        return "" if path is None else self._modules[path].kind
+
+    def _laid_out(self, expected: Tensor, actual: Tensor, recurrent: bool = False) -> Tensor:
+        """`expected` as (N, H, W, C) where the port declares that layout and `actual` has it.
+
+        Of a recurrent layer, with the batch before the steps or after, as `actual` has it.
+        """
+        if recurrent and expected.ndim == 3 and expected.shape != actual.shape:
+            return expected.transpose(0, 1) if expected.transpose(0, 1).shape == actual.shape else expected
         if self._channels_last and expected.ndim == 4 and expected.shape != actual.shape:
             transposed = expected.permute(0, 2, 3, 1)
             if transposed.shape == actual.shape:
@@ -132,22 +213,60 @@ class Follower:
         return expected
 
     def _replaced(self, value: Any, event: Event) -> Any:
-        """`value` with torch's tensors in it, where they fit: a layer takes any size, but not any channels."""
+        """`value` with the reference's tensors in it, where they fit: a layer takes any size, but not any channels."""
         actual = flatten(value)
         if len(actual) != len(event.tensors):
             return None
         tensors = []
         for own, expected in zip(actual, event.tensors, strict=True):
-            ours = self._laid_out(expected, paddle_to_torch(own))
-            tensors.append(torch_to_paddle(ours) if list(ours.shape[:2]) == list(own.shape[:2]) else own)
+            ours = self._laid_out(expected, paddle_to_torch(own), self._kind(event) == "recurrent")
+            fits = list(ours.shape[:2]) == list(own.shape[:2]) and ours.is_floating_point() == _is_floating(own)
+            tensors.append(torch_to_paddle(ours) if fits else own)
         return refill(value, iter(tensors))
 
     def _layer(
-        self, path: str, call: int, index: int, shape: tuple[int, ...], comparison: Comparison, site: str
+        self, call: Call, event: Event, index: int, comparison: Comparison, site: str, stretch: str = ""
     ) -> Layer:
+        shape = tuple(event.tensors[index].shape) if index < len(event.tensors) else ()
         return Layer(
-            path=path, call=call, output=index, site=site, shape=shape, comparison=comparison, **self._coordinates
+            path=self._boundaries.name(call.path),
+            call=call.number,
+            port=call.path,
+            output=index,
+            site=site,
+            stretch=stretch,
+            shape=shape,
+            comparison=comparison,
+            **self._coordinates,
         )
+
+
+def _unlike(tensors: list[Any]) -> list[Any]:
+    """Each tensor once."""
+    return list({id(tensor): tensor for tensor in tensors}.values())
+
+
+def _unlike_tensors(event: Event) -> Event:
+    """The event with each of its tensors once."""
+    kept = [n for n, tensor in enumerate(event.tensors) if not any(tensor is one for one in event.tensors[:n])]
+    return _pick(event, kept)
+
+
+def _first(event: Event, count: int) -> Event:
+    return _pick(event, range(min(count, len(event.tensors))))
+
+
+def _pick(event: Event, numbers: Sequence[int]) -> Event:
+    truth = None if event.truth is None else tuple(event.truth[number] for number in numbers)
+    return replace(event, tensors=tuple(event.tensors[number] for number in numbers), truth=truth)
+
+
+def _name(path: str, number: int) -> str:
+    return f"`{path}`, call {number + 1}"
+
+
+def _is_floating(tensor: Any) -> bool:
+    return "float" in str(tensor.dtype)
 
 
 def _hook_inputs(module: Any, hook: Callable[[Any], Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fnmatch import fnmatch
 from typing import Any
@@ -11,19 +11,27 @@ import numpy as np
 from torch import nn
 
 from parity.causes.settings import compare_attributes
-from parity.engine.boundaries import find_redrawn, find_suspects
+from parity.engine.boundaries import Boundaries, Call, Trialled, draw_boundaries, find_redrawn, find_suspects
 from parity.engine.follow import Sink
+from parity.engine.memory import quiet_collector, return_freed_memory
 from parity.engine.passes import Findings, Passes
-from parity.engine.scalars import may_be_rounding, write_out
+from parity.engine.scalars import GREATEST, Scalars, round_epsilons, write_out
+from parity.engine.search import Search
+from parity.engine.stream import Key
+from parity.errors import ParityInputError
+from parity.networks.arguments import Arguments
 from parity.networks.modules import ModuleInfo, paddle_modules, torch_modules
+from parity.pairing.match import compare_weights, follow_weights
 from parity.pairing.propose import Pairing, pair_modules
 from parity.verdicts.incumbents import CRITERIA
-from parity.verdicts.report import Coverage, Guilty, Layer, Report
-from twins.processor import quiet_collector, return_freed_memory
+from parity.verdicts.report import ATTRIBUTES_SITE, OUTPUT_SITE, Coverage, Guilty, Layer, Report
 
 Array = np.ndarray[Any, Any]
-Images = Array | Mapping[str, Array]
+Input = Array | Arguments
+Images = Input | Mapping[str, Input]
 
+GROSS = 1e-3
+"""Of the RMS: no number that is slightly off makes a layer differ by as much."""
 MODES = {"free": ("free",), "isolated": ("isolated",), "both": ("isolated", "free")}
 
 
@@ -44,25 +52,44 @@ def compare_models(
     progress: Callable[[str], None] = lambda phase: None,
     sink: Sink | None = None,
 ) -> Report:
-    """Compare any torch module with any Paddle layer, module by module, in evaluation mode.
+    """Compare any torch module, the reference, with any Paddle layer, its port, module by module, in evaluation mode.
 
-    `images`: an array (N, ...) or several by name; rounded to float32 in both precisions. `pairs`: torch path -> Paddle
-    path, or a finished pairing; by default by equal paths, else proposed (`parity.pairing.propose`).
+        report = compare_models(torch_module, paddle_layer, images)
+        assert report, report.summary
+
+    `images`: an array (N, ...), or `Arguments` where the networks take several, or several of these by name; floating
+    values are rounded to float32 in both precisions. `pairs`: reference's path -> port's, or a finished pairing; by
+    default by equal paths, else proposed (`parity.pairing`).
     `mode`: "free", "isolated" or "both".
     `dtypes`: float64 asks whether it is the same function, float32 whether its rounding is ordinary.
     `accept`: globs of paths or parameters whose gap (unpaired, uninfluential) is accepted. `only`, `skip`:
-    globs of the torch paths to compare. `fail_fast` stops at the first failure.
+    globs of the reference's paths to compare. `fail_fast` stops at the first failure.
     `sink` is shown each output of the free passes: the probe, Paddle's tensor and torch's.
 
     Both models are left as they were. Raises ParityInputError for a wrong mapping, and whatever the models raise.
     """
-    inputs = dict(images) if isinstance(images, Mapping) else {_shape_name(images): images}
+    inputs = _named(images)
     ours, theirs = torch_modules(torch_module), paddle_modules(paddle_layer)
     pairing = pairs if isinstance(pairs, Pairing) else pair_modules(ours, theirs, pairs)
-    chosen = {path: target for path, target in pairing.pairs.items() if _chosen(path, only, skip)}
-    loose = _loose(pairing.pairs, ours, theirs)
+    known = draw_boundaries(pairing).accusable
+    chosen = [path for path in ours if path in known and _chosen(path, only, skip)]
+    _check_globs({"--only": only, "--skip": skip}, ours)
+
+    def prepare(exact: nn.Module) -> None:
+        """Bring the float64 copy of the reference to the numbers that the port has."""
+        modules = torch_modules(exact)
+        follow_weights(exact, theirs, compare_weights(ours, theirs, pairing))
+        round_epsilons(modules)
+
     passes = Passes(
-        torch_module, paddle_layer, theirs, inputs, exact="float64" in dtypes, progress=progress, fail_fast=fail_fast
+        torch_module,
+        paddle_layer,
+        theirs,
+        inputs,
+        with_truth="float64" in dtypes,
+        prepare=prepare,
+        progress=progress,
+        fail_fast=fail_fast,
     )
     first, *rest = [(dtype, each) for dtype in sorted(dtypes, reverse=True) for each in MODES[mode]]
     with ExitStack() as stack:
@@ -71,48 +98,134 @@ def compare_models(
         return_freed_memory()
         uninfluential, dead = passes.find_uninfluential()
         return_freed_memory()
-        found = passes.compare(pairing.pairs, chosen, [first], sink)
-        notes: dict[str, str] = {}
-        redrawn: set[str] = set()
-        if find_suspects(found.failures, loose) or may_be_rounding(found):
-            is_whole = first == ("float64", "isolated") and len(chosen) == len(pairing.pairs) and not fail_fast
-            whole = found if is_whole else passes.isolate(pairing.pairs)
-            notes, whole = write_out(torch_module, whole, lambda: passes.isolate(pairing.pairs), stack)
-            redrawn = find_redrawn(passes.isolate, pairing.pairs, loose, whole)
-        followed = {path: target for path, target in pairing.pairs.items() if path not in redrawn}
-        if notes or redrawn:
-            found = passes.compare(followed, chosen, [first], None)
+        passes.find_convention()
+        boundaries = draw_boundaries(pairing)
+        doubts = _Doubts(passes, pairing, ours)
+        search = doubts.search(boundaries) if first == ("float64", "isolated") else None
+        found = passes.compare(boundaries, chosen, [first], None if fail_fast else sink, search)
+        is_whole = search is not None and len(chosen) == len(boundaries.accusable) and not fail_fast
+        if found.failures or (search is not None and search.found):
+            boundaries = doubts.settle(found if is_whole else None, search)
+        if found.failures:
+            found = passes.compare(boundaries, chosen, [first], None if fail_fast else sink)
         if not (fail_fast and found.failures):
-            found += passes.compare(followed, chosen, rest, sink)
+            found += passes.compare(boundaries, chosen, rest, sink)
+        found = passes.judge_by_conditioning(found)
+        agree = passes.outputs_agree() if any(layer.mode == "isolated" for layer in found.failing) else None
+        notes = (*passes.convention.sentences, *doubts.notes)
     seen = {layer.path for layer in found.layers}
+    elsewhere = doubts.redrawn | {boundaries.name(call.path) for call, key in boundaries.found.items() if key is None}
+    attributes = _attributes({path: pairing.pairs[path] for path in chosen if path in pairing.pairs}, ours, theirs)
     coverage = Coverage(
         paired=tuple(path for path in chosen if path in seen),
-        unpaired_torch=(*pairing.unpaired_torch, *found.leftover.values()),
-        unpaired_paddle=(*pairing.unpaired_paddle, *found.unmatched.values()),
+        unpaired_reference=(*pairing.unpaired_reference, *found.leftover.values()),
+        unpaired_port=(*pairing.unpaired_port, *found.unmatched.values()),
         uncovered=pairing.uncovered,
         ambiguous=pairing.ambiguous,
-        uncalled=tuple(path for path in chosen if path not in seen | redrawn and not fail_fast),
-        redrawn=tuple(path for path in pairing.pairs if path in redrawn),
+        uncalled=tuple(path for path in chosen if path not in seen | elsewhere and not fail_fast),
+        redrawn=tuple(path for path in ours if path in elsewhere and path not in seen),
         uninfluential=uninfluential,
         accepted=tuple(accept),
         origin=pairing.origin,
     )
-    attributes = _attributes(chosen, ours, theirs)
+    paired = {path: pairing.pairs[path] for path in chosen if path in pairing.pairs}
     return Report(
         layers=tuple(found.layers),
         coverage=coverage,
         guilty=tuple(_in_order([*find_guilty(found.layers), *attributes], found.layers)),
         problems=tuple(_problems(coverage, found, dead, weights or {})),
-        notes=tuple(notes.values()),
-        scalars=tuple(notes),
+        notes=notes,
+        scalars=doubts.scalars.kept if doubts.scalars is not None else {},
+        outputs_agree=agree,
         weights=weights or {},
-        pairs=chosen if pairing.origin != "path" else {},
+        pairs=paired if pairing.origin != "path" else {},
         settings=settings or {},
         incumbents={
             name: {"passed": all(verdict[name] for verdict in found.verdicts), "detail": criterion.description}
             for name, criterion in (CRITERIA.items() if found.verdicts else ())
         },
     )
+
+
+class _Doubts:
+    """What may be no mistake although it fails: a boundary drawn elsewhere, a scalar written otherwise.
+
+    `redrawn` are the reference's paths whose pairs were given up, `notes` say which scalars stand for others.
+    """
+
+    def __init__(self, passes: Passes, pairing: Pairing, ours: Mapping[str, ModuleInfo]) -> None:
+        self._passes, self._pairing = passes, pairing
+        self._loose = _find_loose(pairing.pairs, ours, passes.theirs)
+        self.scalars: Scalars | None = None
+        self.redrawn: set[str] = set()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return () if self.scalars is None else tuple(self.scalars.notes)
+
+    def search(self, boundaries: Boundaries) -> Search:
+        """For a pass that looks for outputs elsewhere."""
+        modules = self._passes.exact_modules
+        self.scalars = self.scalars or Scalars(modules, self._passes.constants)
+        return Search(modules, self._passes.theirs, boundaries, self.scalars)
+
+    def settle(self, found: Findings | None, search: Search | None) -> Boundaries:
+        """The boundaries as the port draws them.
+
+        `found` is what an isolated float64 pass over all pairs found with `search`; without one, it is run.
+        """
+        boundaries = draw_boundaries(self._pairing)
+        if found is None or search is None:
+            search = self.search(boundaries)
+            found = self._passes.isolate(boundaries, search)
+        exits = dict(search.found)
+        scalars = self.scalars
+        assert scalars is not None
+
+        found, self.redrawn = self._find_redrawn(found, exits)
+        failing = found.failing
+        if any(layer.comparison.relative <= GREATEST for layer in failing):
+            given_up = self.redrawn
+            if write_out(scalars, lambda: len(self._isolate(given_up, exits).failures), len(found.failures)):
+                _, self.redrawn = self._find_redrawn(self._isolate((), exits), exits)
+        return draw_boundaries(self._pairing, self.redrawn, exits)
+
+    def _isolate(self, given_up: Collection[str], exits: Mapping[Call, Key | None]) -> Findings:
+        return self._passes.isolate(draw_boundaries(self._pairing, given_up, exits))
+
+    def _find_redrawn(self, found: Findings, exits: dict[Call, Key | None]) -> tuple[Findings, set[str]]:
+        """What is found without the pairs that the port draws elsewhere, and the reference's paths of these.
+
+        `exits` gains the calls of layers whose outputs are compared at the next layer's input.
+        """
+        gross = self._find_gross(found)
+        if not gross and not find_suspects(found.failures, self._loose):
+            return found, set()
+        agree = self._passes.outputs_agree()
+        if agree and gross:
+            without = self._isolate((), exits | dict.fromkeys(gross))
+            if without.failures <= found.failures and not without.trialled.misshapen:
+                exits |= dict.fromkeys(gross)
+                found = without
+        known: dict[frozenset[str], Findings] = {frozenset(): found}
+
+        def trial(given_up: Collection[str]) -> Trialled:
+            found = known[frozenset(given_up)] = self._isolate(given_up, exits)
+            return found.trialled
+
+        redrawn = find_redrawn(trial, self._pairing.pairs, self._loose, found.trialled, agree=agree)
+        return known.get(frozenset(redrawn), found), redrawn
+
+    def _find_gross(self, found: Findings) -> list[Call]:
+        """Calls of layers with parameters that give something quite else: where outputs agree, they end elsewhere."""
+        return [
+            Call(layer.port, layer.call)
+            for layer in found.failing
+            if layer.site == OUTPUT_SITE
+            and layer.path not in self._loose
+            and layer.port
+            and layer.comparison.relative >= GROSS
+        ]
 
 
 def find_guilty(layers: Sequence[Layer]) -> list[Guilty]:
@@ -128,6 +241,8 @@ def find_guilty(layers: Sequence[Layer]) -> list[Guilty]:
                     dtype=layer.dtype,
                     site=layer.site,
                     reason=layer.comparison.reason,
+                    port=layer.port,
+                    stretch=layer.stretch,
                 ),
             )
     return list(found.values())
@@ -147,7 +262,7 @@ def _attributes(
     for path, target in pairs.items():
         reason = compare_attributes(ours[path], theirs[target])
         if reason:
-            found.append(Guilty(path=path, call=0, dtype="", site="attributes", reason=reason))
+            found.append(Guilty(path=path, call=0, dtype="", site=ATTRIBUTES_SITE, reason=reason, port=target))
     return found
 
 
@@ -157,12 +272,13 @@ def _problems(coverage: Coverage, found: Findings, dead: Sequence[str], weights:
 
     if weights.get("different"):
         different = weights["different"]
-        yield f"{len(different)} weights differ from the source's after conversion, first {different[0]}"
+        more = f", … {len(different) - 3} more" if len(different) > 3 else ""
+        yield f"{len(different)} weights differ from the source's after conversion: {', '.join(different[:3])}{more}"
     if not found.layers:
         yield "nothing was compared"
     gaps = (
-        (tuple(found.leftover.values()), "calls that only torch makes"),
-        (tuple(found.unmatched.values()), "calls that only Paddle makes"),
+        (tuple(found.leftover.values()), "calls that only the reference makes"),
+        (tuple(found.unmatched.values()), "calls that only the port makes"),
         (coverage.uncovered, "layers or parameters with no counterpart"),
         (coverage.ambiguous, "layers with several counterparts of equal weights"),
         (dead, "parameters that influence no output, so that a mistake in them is invisible"),
@@ -174,21 +290,36 @@ def _problems(coverage: Coverage, found: Findings, dead: Sequence[str], weights:
             yield f"{len(remaining)} {what}: {', '.join(remaining[:3])}{more}; accept by name with --accept"
 
 
-def _loose(
+def _check_globs(globs: Mapping[str, Sequence[str]], names: Iterable[str]) -> None:
+    """Raise ParityInputError for a glob that no name matches: it would choose, or accept, nothing."""
+    for option, patterns in globs.items():
+        for pattern in patterns:
+            if not any(fnmatch(name, pattern) for name in names):
+                raise ParityInputError(f"{option} {pattern}: matches no layer of the reference")
+
+
+def _find_loose(
     pairs: Mapping[str, str], ours: Mapping[str, ModuleInfo], theirs: Mapping[str, ModuleInfo]
 ) -> dict[str, bool]:
     """The pairs that need not correspond, in whatever way a port is written, and whether one has own parameters."""
     found = {}
     for path, target in pairs.items():
-        weighty = [info for info in (ours[path], theirs[target]) if info.tensors]
-        if path and not any(info.is_leaf for info in weighty):
-            found[path] = bool(weighty)
+        owning = [info for info in (ours[path], theirs[target]) if info.tensors]
+        if path and not any(info.is_leaf for info in owning):
+            found[path] = bool(owning)
     return found
+
+
+def _named(images: Images) -> dict[str, Arguments]:
+    if not isinstance(images, Mapping):
+        images = {_shape_name(images): images}
+    return {name: one if isinstance(one, Arguments) else Arguments((np.asarray(one),)) for name, one in images.items()}
+
+
+def _shape_name(images: Input) -> str:
+    tensors = images.tensors if isinstance(images, Arguments) else [images]
+    return ", ".join("×".join(map(str, tensor.shape)) for tensor in tensors)
 
 
 def _chosen(path: str, only: Sequence[str], skip: Sequence[str]) -> bool:
     return (not only or any(fnmatch(path, glob) for glob in only)) and not any(fnmatch(path, glob) for glob in skip)
-
-
-def _shape_name(images: Array) -> str:
-    return "×".join(map(str, images.shape))

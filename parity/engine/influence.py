@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from parity.networks.arguments import Arguments
 from twins.tensors import flatten
 
 NEGLIGIBLE = 1e-12
@@ -17,40 +18,44 @@ SIDES = (33, 97, 193)
 """Pixels. The gradient needs the whole pass in memory, and a corner of a large image mostly shows the same."""
 
 
-def find_uninfluential(model: nn.Module, images: Tensor) -> tuple[list[str], list[str]]:
+def find_uninfluential(model: nn.Module, arguments: Arguments) -> tuple[list[str], list[str]]:
     """Names of the parameters that the outputs of `model` (eval mode, best in float64) do not depend on.
 
     Second, those of them that are dead: weights of modules that the pass called. A bias alone may have no
     influence by analysis, as the key's before a softmax.
 
     Influence is the greatest |gradient| times the greatest |parameter| (alone, if the parameter is zero), for a fixed
-    random weighting of the outputs. What is dead in a corner of `images` is looked for in a larger one; a
+    random weighting of the outputs. What is dead in a corner of the images is looked for in a larger one; a
     model that refuses the corner, as one of a fixed input size does, gets them whole.
     """
     found: list[str] = []
     dead: list[str] = []
-    for corner in _corners(images):
+    for corner in _corners(arguments):
         try:
             found, dead = _trace(model, corner)
         except Exception:  # whatever the model says of a size that it was not made for
-            if corner is images:
+            if corner is arguments:
                 raise
-            return _trace(model, images)
+            return _trace(model, arguments)
         if not dead:
             break
     return found, dead
 
 
-def _corners(images: Tensor) -> Iterator[Tensor]:
-    """Ever larger ones, up to the whole."""
-    for side in SIDES if images.ndim == 4 else ():
+def _corners(arguments: Arguments) -> Iterator[Arguments]:
+    """Ever larger ones, up to the whole, where there is one argument, images (N, C, H, W)."""
+    images = arguments.args[0] if len(arguments.tensors) == len(arguments.args) == 1 else None
+    if images is None or images.ndim != 4:
+        yield arguments
+        return
+    for side in SIDES:
         if max(images.shape[2:]) > side:
-            yield images[..., :side, :side]
-    if images.ndim != 4 or max(images.shape[2:]) <= SIDES[-1]:
-        yield images
+            yield Arguments((images[..., :side, :side],))
+    if max(images.shape[2:]) <= SIDES[-1]:
+        yield arguments
 
 
-def _trace(model: nn.Module, images: Tensor) -> tuple[list[str], list[str]]:
+def _trace(model: nn.Module, arguments: Arguments) -> tuple[list[str], list[str]]:
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.is_floating_point()}
     called: set[str] = set()
     handles = [
@@ -59,7 +64,7 @@ def _trace(model: nn.Module, images: Tensor) -> tuple[list[str], list[str]]:
     influence = dict.fromkeys(parameters, 0.0)
     with torch.enable_grad(), _observed_gradients(parameters, influence):
         try:
-            outputs = [output for output in flatten(model(images)) if output.requires_grad]
+            outputs = [output for output in flatten(arguments.call(model)) if output.requires_grad]
         finally:
             for handle in handles:
                 handle.remove()

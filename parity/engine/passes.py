@@ -4,37 +4,43 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from parity.engine.boundaries import CALLS, Boundaries, Failure, Trialled
+from parity.engine.conditioning import measure_conditioning
+from parity.engine.conventions import Convention, find_training_layers
 from parity.engine.follow import Follower, Sink
 from parity.engine.influence import find_uninfluential
+from parity.engine.scalars import Constants
+from parity.engine.search import Search
 from parity.engine.stream import Reference
-from parity.networks.modules import ModuleInfo
+from parity.networks.arguments import Arguments
+from parity.networks.modules import ModuleInfo, torch_modules
+from parity.verdicts.comparison import rejudge
 from parity.verdicts.incumbents import judge
 from parity.verdicts.report import Layer
+from twins.tensors import flatten
 
 Array = np.ndarray[Any, Any]
-
-Failure = tuple[str, int, str, str]
-"""Accused torch path, call, site (of a `Layer`, or CALLS) and input."""
-
-CALLS = "calls"
-"""Site of a call that only one side makes."""
+CORNER = 33
+"""Pixels of the corner on which the port's outputs are counted."""
 
 
 @dataclass
 class Findings:
     """What one comparison found.
 
-    `unmatched` and `leftover` are calls that only Paddle or only torch makes: torch path and number -> name of the
-    call. `verdicts` are what other tools would have said of the outputs.
+    `unmatched` and `leftover` are calls that only the port or only the reference makes: the reference's path and number
+    -> name of the call. `verdicts` are what other tools would have said of the outputs.
     """
 
     layers: list[Layer] = field(default_factory=list)
@@ -58,17 +64,18 @@ class Findings:
     @property
     def failures(self) -> set[Failure]:
         """Everything that is wrong."""
-        calls = {(path, call, CALLS, "") for path, call in (*self.unmatched, *self.leftover)}
+        calls = {Failure(path, call, CALLS, "") for path, call in (*self.unmatched, *self.leftover)}
         return calls | {_failure(layer) for layer in self.failing}
 
     @property
-    def misshapen(self) -> set[Failure]:
-        """What cannot even be measured, such as another shape."""
-        return {_failure(layer) for layer in self.failing if math.isinf(layer.comparison.relative)}
+    def trialled(self) -> Trialled:
+        """The failures, and those that cannot even be measured."""
+        misshapen = {_failure(layer) for layer in self.failing if math.isinf(layer.comparison.relative)}
+        return Trialled(self.failures, misshapen)
 
 
 def _failure(layer: Layer) -> Failure:
-    return layer.path, layer.call, layer.site, layer.input
+    return Failure(layer.path, layer.call, layer.site, layer.input)
 
 
 class _Stop(Exception):  # noqa: N818 - no error
@@ -76,112 +83,204 @@ class _Stop(Exception):  # noqa: N818 - no error
 
 
 class Passes:
-    """Runs both models on the inputs; `theirs` are Paddle's modules by path.
+    """Runs both models on the inputs; `theirs` are the port's modules by path.
 
-    `exact`: float64 is asked for, so that there is a truth for float32.
+    `with_truth`: float64 is asked for, so that there is a truth for float32. `prepare` is given the float64 copy of the
+    reference before its first pass.
     """
 
     def __init__(
         self,
-        torch_module: nn.Module,
-        paddle_layer: Any,
+        reference: nn.Module,
+        port: Any,
         theirs: Mapping[str, ModuleInfo],
-        inputs: Mapping[str, Array],
+        inputs: Mapping[str, Arguments],
         *,
-        exact: bool,
+        with_truth: bool,
+        prepare: Callable[[nn.Module], None],
         progress: Callable[[str], None],
         fail_fast: bool,
     ) -> None:
-        self.torch, self.paddle, self.theirs, self.inputs = torch_module, paddle_layer, theirs, inputs
-        self.exact, self.progress, self.fail_fast = exact, progress, fail_fast
+        self.reference, self.port, self.theirs, self.inputs = reference, port, theirs, inputs
+        self.with_truth, self.progress, self.fail_fast = with_truth, progress, fail_fast
+        self._prepare = prepare
+        self.convention, self.constants = Convention(), Constants()
+        self._channels_last = any(_is_channels_last(info.module) for info in theirs.values())
+
+    @cached_property
+    def exact(self) -> nn.Module:
+        """The reference in float64: what is true."""
+        model = copy.deepcopy(self.reference).double()
+        self._prepare(model)
+        return model
+
+    @cached_property
+    def exact_modules(self) -> dict[str, ModuleInfo]:
+        """Its modules."""
+        return torch_modules(self.exact)
 
     @contextmanager
     def in_eval_mode(self) -> Iterator[None]:
-        """Both models in evaluation mode, and afterwards in the modes and dtypes they had."""
+        """Both models in evaluation mode, and afterwards in the modes and dtypes they had.
+
+        Within, torch's own kernels round as finely as they can, and the port runs as it is written: its static graphs
+        as dynamic ones, its synchronised norms on this one device.
+        """
         with ExitStack() as stack:
-            for model in (self.torch, self.paddle):
+            for model in (self.reference, self.port):
                 stack.enter_context(evaluating(model))
+            stack.enter_context(native_kernels())
+            stack.enter_context(as_written())
+            stack.enter_context(self.constants.applied())
             yield
 
     def find_uninfluential(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The parameters of the torch module that no output depends on, on the smallest input, and the dead of them.
+        """The parameters of the reference that no output depends on, on the smallest input, and the dead of them.
 
         In float64, if that is asked for: a gradient that is zero by analysis is told from rounding.
         """
         self.progress("influence of parameters")
-        smallest = min(self.inputs.values(), key=lambda images: images.size)
-        model = copy.deepcopy(self.torch).double() if self.exact else self.torch
-        like = next(model.parameters(), torch.zeros(0))
-        found, dead = find_uninfluential(model, torch.from_numpy(smallest).to(like.device, like.dtype))
+        smallest = min(self.inputs.values(), key=lambda arguments: sum(array.size for array in arguments.tensors))
+        model = self.exact if self.with_truth else self.reference
+        found, dead = find_uninfluential(model, self._torch_arguments(smallest, model))
         return tuple(found), tuple(dead)
+
+    def find_convention(self) -> None:
+        """See how many outputs the port gives, and in which mode it gives as many as the reference."""
+        smallest = min(self.inputs.values(), key=lambda arguments: sum(array.size for array in arguments.tensors))
+        try:
+            training = self._find_training_layers(smallest.map(_corner))
+        except Exception:  # noqa: BLE001 - whatever the models say of a size that they were not made for
+            training = self._find_training_layers(smallest)
+        self.convention = Convention(training=training)
+
+    def _find_training_layers(self, arguments: Arguments) -> tuple[Any, ...]:
+        from models_paddle import paddle
+
+        dtype = _dtype_of(self.port.parameters()) or "float32"
+        expected = self._count_expected(arguments)
+
+        def count() -> int:
+            with paddle.no_grad():
+                return len(flatten(_paddle_arguments(arguments, dtype).call(self.port)))
+
+        return find_training_layers(self.port, count, expected)
+
+    def _count_expected(self, arguments: Arguments) -> int:
+        with torch.no_grad():
+            return len(flatten(self._torch_arguments(arguments, self.reference).call(self.reference)))
 
     def compare(
         self,
-        pairs: Mapping[str, str],
+        boundaries: Boundaries,
         chosen: Collection[str],
         phases: Sequence[tuple[str, str]],
-        sink: Sink | None,
+        sink: Sink | None = None,
+        search: Search | None = None,
     ) -> Findings:
-        """All inputs in each phase, a dtype and a mode.
+        """All inputs in each phase, a dtype and a mode; `chosen` reference's paths are reported.
 
         Isolation needs every pair to be followed, whichever are chosen to be reported.
         """
         found = Findings()
         report = _Reporter(found, chosen, fail_fast=self.fail_fast, sink=sink)
-        free = {path: target for path, target in pairs.items() if path in chosen}
-        truth = None
         for dtype, mode in phases:
-            if dtype == "float32" and self.exact:
-                truth = truth or copy.deepcopy(self.torch).double()
-            with _cast(self.torch, self.paddle, dtype):
+            followed = boundaries if mode == "isolated" else boundaries.only(chosen)
+            with _cast(self.reference if dtype == "float32" else None, self.port, dtype):
                 for name in self.inputs:
                     self.progress(f"{mode} {dtype} {name}")
                     try:
-                        self._pass(free if mode == "free" else pairs, mode, dtype, name, truth, report)
+                        self._pass(followed, mode, dtype, name, report, search)
                     except _Stop:
                         return found
         return found
 
-    def isolate(self, pairs: Mapping[str, str]) -> Findings:
+    def isolate(self, boundaries: Boundaries, search: Search | None = None) -> Findings:
         """Everything that is found isolated in float64."""
         passes = copy.copy(self)
-        passes.exact = passes.fail_fast = False
-        return passes.compare(pairs, pairs, [("float64", "isolated")], None)
+        passes.__dict__["exact"] = self.exact
+        passes.fail_fast = False
+        return passes.compare(boundaries, boundaries.accusable, [("float64", "isolated")], search=search)
+
+    def outputs_agree(self) -> bool:
+        """Whether the networks' outputs do, free-running in float64."""
+        passes = copy.copy(self)
+        passes.__dict__["exact"] = self.exact
+        passes.fail_fast = False
+        found = passes.compare(Boundaries({"": ""}, {"": ""}), [""], [("float64", "free")])
+        return bool(found.layers) and not self.judge_by_conditioning(found).failures
+
+    def judge_by_conditioning(self, found: Findings) -> Findings:
+        """With float64's free-running failures judged anew by how far the reference itself carries rounding.
+
+        A network that amplifies a rounding error beyond the limit is not another function for that.
+        """
+        doubtful = [
+            layer
+            for layer in found.failing
+            if (layer.mode, layer.dtype) == ("free", "float64") and math.isfinite(layer.comparison.relative)
+        ]
+        errors = {
+            layer.path: layer.comparison.relative
+            for layer in sorted(found.layers, key=lambda layer: layer.comparison.relative)
+            if (layer.mode, layer.dtype) == ("isolated", "float64") and layer.comparison
+        }
+        floors: dict[tuple[str, str, int, int], float] = {}
+        for name in dict.fromkeys(layer.input for layer in doubtful):
+            self.progress(f"conditioning {name}")
+            paths = {layer.path for layer in doubtful if layer.input == name}
+            arguments = self._torch_arguments(self.inputs[name], self.exact)
+            for (path, call, output), floor in measure_conditioning(self.exact, arguments, paths, errors).items():
+                floors[name, path, call, output] = floor
+        layers = [
+            replace(
+                layer,
+                comparison=rejudge(layer.comparison, floors.get((layer.input, layer.path, layer.call, layer.output))),
+            )
+            if layer in doubtful
+            else layer
+            for layer in found.layers
+        ]
+        return Findings(layers, found.unmatched, found.leftover, found.verdicts)
+
+    def _torch_arguments(self, arguments: Arguments, model: nn.Module) -> Arguments:
+        like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))
+        return arguments.map(lambda array: _to_torch(array, like.device, like.dtype))
 
     def _pass(
-        self,
-        pairs: Mapping[str, str],
-        mode: str,
-        dtype: str,
-        name: str,
-        truth: nn.Module | None,
-        report: _Reporter,
+        self, boundaries: Boundaries, mode: str, dtype: str, name: str, report: _Reporter, search: Search | None
     ) -> None:
-        from models_paddle import paddle
-
         isolated = mode == "isolated"
-        sources = {target: path for path, target in pairs.items()}
-        images = self.inputs[name].astype(np.float32).astype(dtype)  # the same values in both precisions
-        device = next(iter([parameter.device for parameter in self.torch.parameters()]), torch.device("cpu"))
-        reference = Reference(self.torch, torch.from_numpy(images).to(device), pairs, truth=truth, isolated=isolated)
+        model = self.exact if dtype == "float64" else self.reference
+        truth = self.exact if dtype == "float32" and self.with_truth else None
+        paths = boundaries.reference_paths if search is None else self.exact_modules.keys()
+        arguments = self._torch_arguments(self.inputs[name], model)
+        reference = Reference(model, arguments, paths, truth=truth, isolated=isolated)
         follower = Follower(
             self.theirs,
-            sources,
+            boundaries,
             reference,
             isolated=isolated,
-            channels_last=any(_is_channels_last(info.module) for info in self.theirs.values()),
+            channels_last=self._channels_last,
             coordinates={"mode": mode, "dtype": dtype, "input": name},
             on_layer=report.add,
+            convention=self.convention,
+            size=next((array.shape[2:] for array in self.inputs[name].tensors if array.ndim == 4), ()),
+            search=search,
             sink=report.show if mode == "free" else None,
         )
+        counted = boundaries.reference_exits
         try:
-            follower.run(self.paddle, paddle.to_tensor(images))
+            follower.run(self.port, _paddle_arguments(self.inputs[name], dtype))
             for kind, path, call in reference.leftover():
-                if kind == "output" and not _is_bypassed(path, pairs, self.theirs, follower):
+                if kind != "output" or path not in counted or boundaries.is_elsewhere(path, call):
+                    continue
+                if not _is_bypassed(path, boundaries, self.theirs, follower):
                     report.found.leftover[path, call] = f"{path} #{call}"
         finally:
             reference.close()
-        report.found.unmatched |= {(sources[target], call): f"{target} #{call}" for target, call in follower.unmatched}
+        unmatched = {(boundaries.name(path), call): f"{path} #{call}" for path, call in follower.unmatched}
+        report.found.unmatched |= unmatched
 
 
 class _Reporter:
@@ -218,28 +317,92 @@ def evaluating(model: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _cast(torch_module: nn.Module, paddle_layer: Any, dtype: str) -> Iterator[None]:
-    """Both models in `dtype`, and afterwards in the dtype of their first parameter before."""
-    own = [_dtype_of(torch_module.parameters()), _dtype_of(paddle_layer.parameters())]
-    torch_module.to(getattr(torch, dtype))
-    _to_paddle_dtype(paddle_layer, dtype)
+def native_kernels() -> Iterator[None]:
+    """Within, torch convolves with its own kernels: oneDNN rounds float32 up to ten times as coarsely."""
+    enabled = bool(torch.backends.mkldnn.enabled)
+    _enable_onednn(False)
     try:
         yield
     finally:
-        if own[0]:
-            torch_module.to(getattr(torch, own[0]))
-        if own[1]:
-            _to_paddle_dtype(paddle_layer, own[1])
+        _enable_onednn(enabled)
+
+
+def _enable_onednn(enabled: bool) -> None:
+    with warnings.catch_warnings():  # of TF32 on Intel's GPUs
+        warnings.simplefilter("ignore")
+        torch.backends.mkldnn.set_flags(_enabled=enabled)
+
+
+@contextmanager
+def as_written() -> Iterator[None]:
+    """Within, `paddle.jit.to_static` does nothing, and SyncBatchNorm, which has no kernel for a CPU, is BatchNorm."""
+    from models_paddle import paddle
+
+    synchronised = paddle.nn.SyncBatchNorm
+    own = {name: synchronised.__dict__.get(name) for name in ("forward", "_check_input_dim", "_check_data_format")}
+    paddle.jit.enable_to_static(False)
+    synchronised.forward = paddle.nn.BatchNorm2D.forward
+    synchronised._check_input_dim = synchronised._check_data_format = lambda layer, of: None
+    try:
+        yield
+    finally:
+        paddle.jit.enable_to_static(True)
+        for name, value in own.items():
+            if value is None:
+                delattr(synchronised, name)
+            else:
+                setattr(synchronised, name, value)
+
+
+@contextmanager
+def _cast(reference: nn.Module | None, port: Any, dtype: str) -> Iterator[None]:
+    """Both models in `dtype`, and afterwards in the dtype of their first parameter before."""
+    from models_paddle import paddle
+
+    own = None if reference is None else _dtype_of(reference.parameters())
+    ports_own, default = _dtype_of(port.parameters()), paddle.get_default_dtype()
+    if reference is not None:
+        reference.to(getattr(torch, dtype))
+    _to_paddle_dtype(port, dtype)
+    paddle.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        paddle.set_default_dtype(default)
+        if reference is not None and own:
+            reference.to(getattr(torch, own))
+        if ports_own:
+            _to_paddle_dtype(port, ports_own)
 
 
 def _to_paddle_dtype(layer: Any, dtype: str) -> None:
     """`layer` in `dtype`. Paddle would copy every tensor, also to the dtype that it has."""
-    if any(_dtype_name(tensor) != dtype for tensor in (*layer.parameters(), *layer.buffers())):
+    from models_paddle import paddle
+
+    if all(_dtype_name(tensor) == dtype for tensor in (*layer.parameters(), *layer.buffers()) if _is_floating(tensor)):
+        return
+    if any(isinstance(part, paddle.nn.layer.rnn.RNNBase) for part in layer.sublayers(include_self=True)):
+        _cast_tensors(layer, dtype)  # Paddle's own cast fails on a buffer that it keeps empty there
+    else:
         layer.to(dtype=dtype)
 
 
+def _cast_tensors(layer: Any, dtype: str) -> None:
+    from models_paddle import paddle
+
+    with paddle.no_grad():
+        for tensor in (*layer.parameters(), *layer.buffers()):
+            if _is_floating(tensor) and tensor._is_initialized():
+                cast = tensor.cast(dtype)
+                tensor.value().get_tensor()._share_data_with(cast.value().get_tensor())
+
+
+def _is_floating(tensor: Any) -> bool:
+    return "float" in _dtype_name(tensor)
+
+
 def _dtype_of(parameters: Any) -> str | None:
-    first = next(iter(parameters), None)
+    first = next((parameter for parameter in parameters if _is_floating(parameter)), None)
     return None if first is None else _dtype_name(first)
 
 
@@ -247,19 +410,42 @@ def _dtype_name(tensor: Any) -> str:
     return str(tensor.dtype).rpartition(".")[2].lower()
 
 
-def _is_bypassed(path: str, pairs: Mapping[str, str], theirs: Mapping[str, ModuleInfo], follower: Follower) -> bool:
-    """A pair that Paddle never calls, while what it does is seen around it, and which is listed as never called.
+def _to_torch(array: Array, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A floating array rounded to float32, so that it is the same in every precision."""
+    if array.dtype.kind != "f":
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+    return torch.from_numpy(array.astype(np.float32)).to(device, dtype)
+
+
+def _paddle_arguments(arguments: Arguments, dtype: str) -> Arguments:
+    from models_paddle import paddle
+
+    def convert(array: Array) -> Any:
+        if array.dtype.kind != "f":
+            return paddle.to_tensor(array)
+        return paddle.to_tensor(array.astype(np.float32)).astype(dtype)
+
+    return arguments.map(convert)
+
+
+def _corner(array: Array) -> Array:
+    return array[:1, :, :CORNER, :CORNER] if array.ndim == 4 else array
+
+
+def _is_bypassed(path: str, boundaries: Boundaries, theirs: Mapping[str, ModuleInfo], follower: Follower) -> bool:
+    """A pair that the port never calls, while what it does is seen around it, and which is listed as never called.
 
     An activation done by a function is seen at the next layer's input, a container whose layers are called one by one
     in them, and a layer with parameters that a function uses in the module around it, short of the network itself.
     """
-    if pairs[path] in follower.calls:
+    port_of = {path: target for target, path in boundaries.exits.items()}
+    if port_of[path] in follower.calls:
         return False
     around = path
     while around := around.rpartition(".")[0]:
-        if pairs.get(around) in follower.calls:
+        if port_of.get(around) in follower.calls:
             return True
-    return not theirs[pairs[path]].tensors
+    return not theirs[port_of[path]].tensors
 
 
 def _is_channels_last(layer: Any) -> bool:

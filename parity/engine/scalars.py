@@ -1,66 +1,186 @@
 """Numbers that are one in float32 and two in float64: a reference keeps 0.01 as a C float, and a port writes 0.01.
 
-InPlaceABN keeps its slope and its epsilon so, and so does Paddle its BatchNorm's epsilon. A float64 comparison sees the
-difference, which no network in float32 has: a port may have either.
+InPlaceABN keeps its slope and its epsilon so, and so does Paddle every BatchNorm's epsilon. A float64 comparison sees
+the difference, which no network in float32 has: a port may have either. Where a layer differs by as little as that, the
+reference's own layer is run again, on the same input, with its scalars as the other would keep them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
-from parity.engine.passes import Findings
+from parity.networks.modules import ModuleInfo
+from parity.verdicts.comparison import Comparison, compare
+from twins.tensors import flatten
 
-SCALARS = {"negative_slope": "slope", "eps": "epsilon"}
-"""Attribute of a torch module -> its name for people."""
-
-GREATEST = 1e-8
-"""Of the RMS, in float64: what a rounded scalar makes stays below."""
-
-
-def may_be_rounding(found: Findings) -> bool:
-    """Whether something failed by as little as a rounded scalar makes."""
-    return any(layer.dtype == "float64" and layer.comparison.relative <= GREATEST for layer in found.failing)
+TITLES = {"negative_slope": "slope", "eps": "epsilon"}
+"""Attribute of a torch module -> its name for people, where that is another."""
+GREATEST = 1e-6
+"""Of the RMS, in float64: what a rounded scalar makes of one layer stays below."""
+PADDLES_SIXTH = float(np.float32(0.1666667))
+SIXTH = "Hardsigmoid's slope 0.1666667, Paddle's own, for a sixth"
+MOST_SCALARS = 3
+"""Of one layer that are tried together."""
 
 
-def write_out(
-    model: Any, found: Findings, trial: Callable[[], Findings], stack: ExitStack
-) -> tuple[dict[str, str], Findings]:
-    """Let the scalars of torch's `model` be the decimals that they round, if less fails then in a `trial`.
+def round_epsilons(modules: Mapping[str, ModuleInfo]) -> None:
+    """Keep the epsilon of the reference's BatchNorms as Paddle's kernel does, as a float32."""
+    for info in modules.values():
+        epsilon = getattr(info.module, "eps", None)
+        if info.kind == "norm" and "running_var" in info.tensors and isinstance(epsilon, float):
+            info.module.eps = as_float32(epsilon)
 
-    `found` is what a trial finds before. Returns what was written out, attribute -> a note for people, and what is
-    found then. `stack` will restore the scalars.
+
+def apply_scalars(modules: Mapping[str, ModuleInfo], scalars: Mapping[tuple[str, str], float]) -> None:
+    """Set what a comparison found to stand for another number of the same float32."""
+    for (path, name), value in scalars.items():
+        setattr(modules[path].module, name, value)
+
+
+@dataclass
+class Constants:
+    """Numbers that a framework has in its own functions: Paddle's Hardsigmoid has 0.1666667 for a sixth.
+
+    `paddles`: torch's function takes Paddle's number. `used` is set where it is called at all.
     """
-    if not may_be_rounding(found):
-        return {}, found
-    notes = {}
-    for name, title in SCALARS.items():
-        rounded = set_decimals(model, name)
-        if not rounded:
-            continue
-        stack.callback(_set, name, rounded)
-        then = trial()
-        if len(then.failures) >= len(found.failures):
-            _set(name, rounded)
-            continue
-        found = then
-        pairs = sorted({f"{as_decimal(value)!r} for {value!r}" for value in rounded.values()})
-        notes[name] = f"{title} {', '.join(pairs)}, which is the same in float32"
-    return notes, found
+
+    paddles: bool = False
+    used: bool = False
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Within, torch's Hardsigmoid asks here."""
+        own = functional.hardsigmoid
+
+        def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+            self.used = True
+            return (input * PADDLES_SIXTH + 0.5).clamp(0, 1) if self.paddles else own(input, inplace)
+
+        functional.hardsigmoid = hardsigmoid
+        try:
+            yield
+        finally:
+            functional.hardsigmoid = own
 
 
-def set_decimals(model: Any, name: str) -> dict[Any, float]:
-    """Let the scalar `name` of each torch module be the decimal that it rounds; the changed modules' own values."""
-    rounded = {
-        module: value
-        for module in model.modules()
-        if isinstance(value := getattr(module, name, None), float) and as_decimal(value) != value
-    }
-    _set(name, {module: as_decimal(value) for module, value in rounded.items()})
-    return rounded
+@dataclass
+class Scalars:
+    """The scalars of `modules`, a copy's of the reference, that stand for another number of the same float32.
+
+    `kept` says which: (path, attribute) -> number; `notes` the same for people.
+    """
+
+    modules: Mapping[str, ModuleInfo]
+    constants: Constants = field(default_factory=Constants)
+    kept: dict[tuple[str, str], float] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
+    _inputs: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def explain(self, path: str, inputs: list[Tensor], actual: Tensor, comparison: Comparison) -> Comparison | None:
+        """The comparison with what the module at `path` makes of `inputs` with other scalars, if one passes.
+
+        They are kept. None if the difference is too large for that, or no choice makes it go.
+        """
+        info = self.modules[path]
+        if not info.is_leaf or not (
+            isinstance(info.module, nn.Hardsigmoid) or any(True for _ in _scalars_of(info.module))
+        ):
+            return None
+        self._inputs = {path: [tensor.clone() for tensor in inputs]}
+        return self.explain_again(path, actual, comparison)
+
+    def explain_again(self, path: str, actual: Tensor, comparison: Comparison) -> Comparison | None:
+        """The same with the inputs that the module was last asked about with."""
+        if path not in self._inputs or not comparison.relative <= GREATEST:
+            return None
+        return self._try(path, self._inputs[path], actual)
+
+    def _try(self, path: str, inputs: Sequence[Tensor], actual: Tensor) -> Comparison | None:
+        module = self.modules[path].module
+        own = dict(list(_scalars_of(module))[:MOST_SCALARS])
+        if isinstance(module, nn.Hardsigmoid) and not self.constants.paddles:
+            self.take_paddles_constants()
+            sixth = compare(actual, module.forward(inputs[0]))
+            if sixth:
+                return sixth
+            self.constants.paddles = False
+            self.notes.pop(SIXTH, None)
+        for choice in list(product(*(_others(value) for value in own.values())))[1:]:
+            changed = dict(zip(own, choice, strict=True))
+            _set(module, changed)
+            try:
+                with torch.no_grad():  # without its hooks, in which the pass stands
+                    outputs = flatten(module.forward(*(tensor.clone() for tensor in inputs)))
+                found = compare(actual, outputs[0]) if len(outputs) == 1 else None
+            except (TypeError, RuntimeError):  # called otherwise than with tensors in order
+                found = None
+            if found:
+                for name, value in changed.items():
+                    if value != own[name]:
+                        self._keep_everywhere(path, name, own[name], value)
+                return found
+            _set(module, own)
+        return None
+
+    def take_paddles_constants(self) -> None:
+        """Let torch's functions have them."""
+        self.constants.paddles = True
+        self.notes[SIXTH] = None
+
+    def _keep_everywhere(self, path: str, name: str, own: float, value: float) -> None:
+        """In all modules that have the same number: who writes it out once does so elsewhere, too."""
+        for other, info in self.modules.items():
+            if other == path or (vars(info.module).get(name) == own and (other, name) not in self.kept):
+                setattr(info.module, name, value)
+                self.keep(other, name, own, value)
+
+    def keep(self, path: str, name: str, own: float, value: float) -> None:
+        """Note that a scalar stands for another, which it is set to."""
+        self.kept[path, name] = value
+        self.notes[f"{TITLES.get(name, name)} {value!r} for {own!r}, which is the same in float32"] = None
+
+
+def write_out(scalars: Scalars, count: Callable[[], int], failures: int) -> bool:
+    """Write scalars of all modules at once otherwise, where the code between layers is off by so little.
+
+    `count` compares and counts what fails; `failures` is that number before. Returns whether anything was kept.
+    """
+    modules = {path: info.module for path, info in scalars.modules.items()}
+    kept = False
+    if scalars.constants.used and not scalars.constants.paddles:
+        scalars.take_paddles_constants()
+        left = count()
+        kept = left < failures
+        if kept:
+            failures = left
+        else:
+            scalars.constants.paddles = False
+            scalars.notes.pop(SIXTH)
+    names = {name for module in modules.values() for name, _ in _scalars_of(module)}
+    for name, change in product(sorted(names), (as_decimal, as_float32)):
+        own = {p: v for p, m in modules.items() if isinstance(v := vars(m).get(name), float) and change(v) != v}
+        if not own or not failures:
+            continue
+        for path, value in own.items():
+            setattr(modules[path], name, change(value))
+        left = count()
+        if left >= failures:
+            for path, value in own.items():
+                setattr(modules[path], name, value)
+            continue
+        failures, kept = left, True
+        for path, value in own.items():
+            scalars.keep(path, name, value, change(value))
+    return kept
 
 
 def as_decimal(value: float) -> float:
@@ -68,6 +188,22 @@ def as_decimal(value: float) -> float:
     return float(str(np.float32(value))) if float(np.float32(value)) == value else value
 
 
-def _set(name: str, values: dict[Any, float]) -> None:
-    for module, value in values.items():
+def as_float32(value: float) -> float:
+    """As a C float keeps it."""
+    return float(np.float32(value))
+
+
+def _scalars_of(module: nn.Module) -> Iterator[tuple[str, float]]:
+    """Attributes that are numbers which float32 and float64 keep differently, or that are a float32."""
+    for name, value in vars(module).items():
+        if isinstance(value, float) and np.isfinite(value) and len(set(_others(value))) > 1:
+            yield name, value
+
+
+def _others(value: float) -> list[float]:
+    return list(dict.fromkeys((value, as_decimal(value), as_float32(value))))
+
+
+def _set(module: Any, values: Mapping[str, float]) -> None:
+    for name, value in values.items():
         setattr(module, name, value)

@@ -9,34 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from greenlet import greenlet
 from torch import Tensor, nn
 
-from twins.tensors import flatten, refill
+from parity.networks.arguments import Arguments
+from twins.tensors import flatten, list_keys, refill
 
 Kind = Literal["input", "output"]
-Key = tuple[Kind, str, int]
 
 
-@dataclass(frozen=True)
-class Event:
-    """The tensors that entered or left call number `call` of the module at `path`.
-
-    `truth` are those of the float64 pass beside it, if there is one.
-    """
+class Key(NamedTuple):
+    """Which tensors: those that entered or left call number `call` of the module at `path`."""
 
     kind: Kind
     path: str
     call: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """The tensors that entered or left one call of a module, and their keys where they were in a dictionary.
+
+    `truth` are those of the float64 pass beside it, if there is one.
+    """
+
+    key: Key
     tensors: tuple[Tensor, ...]
     truth: tuple[Tensor, ...] | None = None
-
-    @property
-    def key(self) -> Key:
-        return self.kind, self.path, self.call
+    names: tuple[str, ...] = ()
+    number: int = 0
+    """In the order of the pass."""
 
 
 class _Closed(BaseException):
@@ -46,16 +51,23 @@ class _Closed(BaseException):
 class TorchPass:
     """One forward pass of `module`, paused at each output, and if asked each input, of the modules in `paths`."""
 
-    def __init__(self, module: nn.Module, images: Tensor, paths: Collection[str], *, inputs: bool) -> None:
-        self._module, self._images, self._paths, self._inputs = module, images, frozenset(paths), inputs
+    def __init__(self, module: nn.Module, arguments: Arguments, paths: Collection[str], *, inputs: bool) -> None:
+        self._module, self._arguments, self._paths, self._inputs = module, arguments, frozenset(paths), inputs
+        floating = (parameter.dtype for parameter in module.parameters() if parameter.is_floating_point())
+        self._dtype = next(floating, torch.get_default_dtype())
         self._greenlet = greenlet(self._run)
 
     def next(self, reply: tuple[Tensor, ...] | None = None) -> Event | None:
         """Go on, with the tensors just shown replaced by `reply` if given, to the next event; None at the end."""
         if self._greenlet.dead:
             return None
-        with torch.no_grad():  # around each piece: the mode belongs to the thread, which the passes share
-            return self._greenlet.switch(*([reply] if self._greenlet else []))
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(self._dtype)  # of what the module's code makes without saying
+        try:
+            with torch.no_grad():  # around each piece: the mode belongs to the thread, which the passes share
+                return self._greenlet.switch(*([reply] if self._greenlet else []))
+        finally:
+            torch.set_default_dtype(default)
 
     def close(self) -> None:
         """End the pass wherever it stands; its hooks are removed."""
@@ -70,7 +82,7 @@ class TorchPass:
                 if path in self._paths:
                     handles.append(module.register_forward_pre_hook(self._before(path, calls), with_kwargs=True))
                     handles.append(module.register_forward_hook(self._after(path, calls)))
-            self._module(self._images)
+            self._arguments.call(self._module)
         except _Closed:
             pass
         finally:
@@ -80,15 +92,16 @@ class TorchPass:
     def _before(self, path: str, calls: dict[str, int]) -> Callable[..., Any]:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> Any:
             calls[path] = calls.get(path, -1) + 1
-            return self._show("input", path, calls[path], (args, kwargs)) if self._inputs else None
+            return self._show(Key("input", path, calls[path]), (args, kwargs)) if self._inputs else None
 
         return hook
 
     def _after(self, path: str, calls: dict[str, int]) -> Callable[..., Any]:
-        return lambda module, args, output: self._show("output", path, calls[path], output)
+        return lambda module, args, output: self._show(Key("output", path, calls[path]), output)
 
-    def _show(self, kind: Kind, path: str, call: int, value: Any) -> Any:
-        reply = self._greenlet.parent.switch(Event(kind, path, call, tuple(flatten(value))))
+    def _show(self, key: Key, value: Any) -> Any:
+        event = Event(key, tuple(flatten(value)), names=tuple(list_keys(value)))
+        reply = self._greenlet.parent.switch(event)
         return None if reply is None else refill(value, iter(reply))
 
 
@@ -102,17 +115,18 @@ class Reference:
     def __init__(
         self,
         module: nn.Module,
-        images: Tensor,
+        arguments: Arguments,
         paths: Collection[str],
         *,
         truth: nn.Module | None = None,
         isolated: bool = False,
     ) -> None:
-        self._pass = TorchPass(module, images, paths, inputs=isolated)
-        self._truth = None if truth is None else TorchPass(truth, images.double(), paths, inputs=isolated)
+        self._pass = TorchPass(module, arguments, paths, inputs=isolated)
+        self._truth = None if truth is None else TorchPass(truth, arguments.map(_doubled), paths, inputs=isolated)
         self._isolated = isolated
         self._shown: Event | None = None
         self._waiting: dict[Key, Event] = {}
+        self._count = 0
 
     def take(self, key: Key) -> Event | None:
         """The event with `key`; None if torch has none. Events passed over wait, as copies, for their turn."""
@@ -121,8 +135,34 @@ class Reference:
         while (event := self._next()) is not None:
             if event.key == key:
                 return event
-            self._waiting[event.key] = _copied(event)
+            self._waiting[event.key] = copy_event(event)
         return None
+
+    def peek(self, key: Key) -> Event | None:
+        """The same, which goes on waiting: another may take it."""
+        if key not in self._waiting:
+            event = self.take(key)
+            if event is None:
+                return None
+            self._waiting[key] = copy_event(event)
+        return self._waiting[key]
+
+    def look_ahead(self, start: Event, last: Callable[[Key], bool]) -> Iterator[Event]:
+        """The events after `start` up to the one that is the `last`, which all go on waiting for their turn."""
+        for event in [waiting for waiting in self._waiting.values() if waiting.number > start.number]:
+            yield event
+            if last(event.key):
+                return
+        while (coming := self._next()) is not None:
+            event = self._waiting[coming.key] = copy_event(coming)
+            yield event
+            if last(event.key):
+                return
+
+    def remaining(self) -> Iterator[tuple[Key, Event]]:
+        """All events that are still to come."""
+        while (event := self._next()) is not None:
+            yield event.key, event
 
     def leftover(self) -> Iterator[Key]:
         """The keys of all events that were not taken. Ends the passes."""
@@ -142,15 +182,15 @@ class Reference:
             reply = tuple(_doubled(tensor) for tensor in self._shown.tensors)
         event = self._pass.next()
         self._shown = event
-        if self._truth is None:
-            return event
-        exact = self._truth.next(reply)
-        if event is None or exact is None:
+        exact = None if self._truth is None else self._truth.next(reply)
+        if event is None or (exact is None and self._truth is not None):
             return None
-        return replace(event, truth=exact.tensors)
+        self._count += 1
+        return replace(event, truth=None if exact is None else exact.tensors, number=self._count)
 
 
-def _copied(event: Event) -> Event:
+def copy_event(event: Event) -> Event:
+    """With tensors of its own, which no in-place operation reaches."""
     truth = None if event.truth is None else tuple(tensor.clone() for tensor in event.truth)
     return replace(event, tensors=tuple(tensor.clone() for tensor in event.tensors), truth=truth)
 

@@ -37,7 +37,7 @@ def norms_folded(port: Port) -> None:
     """Every BatchNorm of the backbone is folded into its convolution."""
     for block in port.of_type(ConvNorm, "backbone.*"):
         norm = block.norm
-        weight = norm.weight.astype("float64") / (norm._variance.astype("float64") + norm.epsilon).sqrt()
+        weight = norm.weight.astype("float64") / (norm._variance.astype("float64") + norm._epsilon).sqrt()
         conv = rebuilt(block.conv, bias_attr=None).to(dtype="float64")
         conv.weight.set_value(block.conv.weight.astype("float64") * weight.reshape([-1, 1, 1, 1]))
         conv.bias.set_value(norm.bias.astype("float64") - norm._mean.astype("float64") * weight)
@@ -49,7 +49,7 @@ def norms_folded(port: Port) -> None:
 def paddles_own_norm(port: Port) -> None:
     """Paddle's BatchNorm2D for the twin's, which rounds as torch does in float64."""
     for path, norm in list(port.matching("*.norm").items()):
-        own = nn.BatchNorm2D(norm.weight.shape[0], momentum=0.9, epsilon=norm.epsilon)
+        own = nn.BatchNorm2D(norm.weight.shape[0], momentum=0.9, epsilon=norm._epsilon)
         own.set_state_dict(norm.state_dict())
         port.replace(path, own)
 
@@ -151,6 +151,6 @@ def _term_by_term(norm: Any) -> Callable[[Any], Any]:
         mean, variance, weight, bias = (
             tensor.reshape([1, -1, 1, 1]) for tensor in (norm._mean, norm._variance, norm.weight, norm.bias)
         )
-        return (features - mean) / (variance + norm.epsilon).sqrt() * weight + bias
+        return (features - mean) / (variance + norm._epsilon).sqrt() * weight + bias
 
     return forward

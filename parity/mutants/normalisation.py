@@ -109,7 +109,7 @@ def norm_after_activation(port: Port) -> None:
 
 def _set_epsilon(norm: Any, epsilon: float) -> None:
     # The twin's own, for float64, and Paddle's.
-    norm.epsilon = norm._epsilon = epsilon
+    norm._epsilon = epsilon
 
 
 def _set_scales(port: Port, fold: Callable[[Array], Array]) -> None:
@@ -120,7 +120,7 @@ def _set_scales(port: Port, fold: Callable[[Array], Array]) -> None:
 def _with_batch_statistics(norm: Any) -> Callable[[Any], Any]:
     def forward(features: Any) -> Any:
         return functional.batch_norm(
-            features, norm._mean, norm._variance, norm.weight, norm.bias, training=True, epsilon=norm.epsilon
+            features, norm._mean, norm._variance, norm.weight, norm.bias, training=True, epsilon=norm._epsilon
         )
 
     return forward

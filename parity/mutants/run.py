@@ -189,7 +189,7 @@ def find_accused(report: Report) -> set[Call]:
     guilty = {(guilty.path, guilty.call) for guilty in report.guilty}
     if guilty:
         return guilty
-    calls = [name.rpartition(" #") for name in report.coverage.unpaired_torch if " #" in name]
+    calls = [name.rpartition(" #") for name in report.coverage.unpaired_reference if " #" in name]
     missing = {(path, int(call)) for path, _, call in calls}
     paths = {path for path, _ in missing}
     return {(path, call) for path, call in missing if not any(path.startswith(f"{outer}.") for outer in paths)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ from PIL import Image, UnidentifiedImageError
 
 from families import Preprocessing
 from parity.errors import ParityInputError
+from parity.networks.arguments import Arguments
+from parity.networks.user import call_function
 from recipe.preprocessing import preprocess
 
 Array = np.ndarray[Any, Any]
 
-DEFAULT_SIZES = ((97, 65), (64, 112))
-"""Odd and even, neither square: some mistakes show only on one of them."""
+DEFAULT_SIZES = ((97, 65), (64, 112), (49, 49))
+"""Odd, even, neither square, and one whose feature map is square: some mistakes show only on one of them."""
 DEFAULT_BATCH = 2
 
 
@@ -37,3 +40,26 @@ def read_image(path: Path, preprocessing: Preprocessing, *, size: tuple[int, int
     if size is not None:
         pixels = pixels.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return preprocess(np.asarray(pixels), preprocessing)[None]
+
+
+def read_inputs(spec: str) -> dict[str, Arguments]:
+    """The user's own inputs: a `.npz` of arrays by name, or what `package.module:function` returns.
+
+    The function may return an array, a dictionary of arrays by name, or a list of them. Integers and booleans stay what
+    they are. Raises ParityInputError for a file that is not one, and for anything else than numbers.
+    """
+    if spec.endswith(".npz"):
+        try:
+            with np.load(spec, allow_pickle=False) as archive:
+                found: Any = {name: archive[name] for name in archive.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ParityInputError(f"--inputs {spec}: not a readable .npz ({error})") from None
+    else:
+        found = call_function(spec, "--inputs")
+    named = found if isinstance(found, dict) else {}
+    ordered = () if named else found if isinstance(found, list | tuple) else (found,)
+    arguments = Arguments(tuple(map(np.asarray, ordered)), {name: np.asarray(value) for name, value in named.items()})
+    odd = [str(array.dtype) for array in arguments.tensors if array.dtype.kind not in "fiub"]
+    if odd or not arguments.tensors:
+        raise ParityInputError(f"--inputs {spec}: gives {odd[0] if odd else 'nothing'}, not arrays of numbers")
+    return {Path(spec).name: arguments}

@@ -1,84 +1,65 @@
-"""A user's own Paddle port: importing it, and giving it the weights of a file."""
+"""The Paddle side: a user's own layer, or what a PaddleSeg config builds, and giving it the weights of a file."""
 
 from __future__ import annotations
 
-import importlib
-import sys
-import sysconfig
-import traceback
-from collections.abc import Iterable, Iterator
+import importlib.util
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from converter import read_checkpoint
 from parity.errors import ParityInputError
+from parity.networks.user import call_function
 
-OWN = (Path(__file__).parents[1], Path(__file__).parents[2] / "models_torch")
-STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
-CALLERS = {("port.py", "load_port"), ("follow.py", "run"), ("follow.py", "wrapped")}
-"""File and function of ours that call the port's code."""
+OPTION = "--port"
+
+
+@dataclass(frozen=True)
+class Port:
+    """A Paddle layer, and whether its own code gave it weights; `notes` say what was done to build it."""
+
+    layer: Any
+    came_loaded: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def build_port(spec: str) -> Port:
+    """The `paddle.nn.Layer` that `package.module:function` or `path/file.py:function` returns.
+
+    Raises ParityInputError if it cannot be imported or called, or returns something else.
+    """
+    from models_paddle import paddle
+
+    with _noticing_loads() as loads:
+        layer = call_function(spec, OPTION)
+    if not isinstance(layer, paddle.nn.Layer):
+        raise ParityInputError(f"{OPTION} {spec}: returned a {type(layer).__name__}, not a paddle.nn.Layer")
+    return Port(layer, came_loaded=bool(loads))
 
 
 def load_port(spec: str) -> Any:
-    """The layer that `package.module:function` returns, importable from here or from the environment.
+    """The layer alone."""
+    return build_port(spec).layer
 
-    Raises ParityInputError if it cannot be imported, called, or is no `paddle.nn.Layer`.
+
+def build_config(path: Path) -> Port:
+    """The model that PaddleSeg's own `Config` builds, without the weights that the config would download or load.
+
+    Raises ParityInputError if PaddleSeg is not installed, InputError if it refuses the config.
     """
-    module_name, _, function_name = spec.partition(":")
-    if not module_name or not function_name:
-        raise ParityInputError(f"--port {spec}: write it as package.module:function")
-    from models_paddle import paddle
+    if importlib.util.find_spec("paddleseg") is None:
+        raise ParityInputError("--config: PaddleSeg is not installed; pip install 'paddleseg>=2.8,<2.9'")
+    import paddleseg_port.components  # noqa: F401 - what a config may name
+    from paddleseg_port.build import build_model, make_builder
 
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        with naming_port(spec, "build"):
-            layer = getattr(importlib.import_module(module_name), function_name)()
-    finally:
-        sys.path.pop(0)
-    if not isinstance(layer, paddle.nn.Layer):
-        raise ParityInputError(f"--port {spec}: returned a {type(layer).__name__}, not a paddle.nn.Layer")
-    return layer
-
-
-@contextmanager
-def naming_port(spec: str | None, action: str) -> Iterator[None]:
-    """Within, what the port's code raises is a ParityInputError that names it and the line. All else stays as it is.
-
-    `spec` is None where there is no port. `action` says what was done with it.
-    """
-    try:
-        yield
-    except Exception as error:  # what a port may raise is anybody's guess; what is not its own goes on
-        frame = _innermost(error)
-        if spec is None or _is_ours(frame):
-            raise
-        text = " ".join(str(error).split())
-        path = Path(frame.filename)
-        where = "" if _is_under(path, OWN) else f", {path.name}:{frame.lineno}"
-        raise ParityInputError(f"--port {spec}: cannot {action} it ({type(error).__name__}: {text}{where})") from error
-
-
-def _innermost(error: Exception) -> traceback.FrameSummary:
-    """The innermost frame that is neither Python's nor an installed package's: whose code it was."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return next(frame for frame in reversed(frames) if not _is_foreign(Path(frame.filename)))
-
-
-def _is_foreign(path: Path) -> bool:
-    if _is_under(path, OWN):  # it may be installed too
-        return False
-    return not path.is_file() or "site-packages" in path.parts or _is_under(path, [STANDARD_LIBRARY])
-
-
-def _is_ours(frame: traceback.FrameSummary) -> bool:
-    """Whether this package failed, or torch's network, rather than what it calls the port from."""
-    path = Path(frame.filename)
-    return _is_under(path, OWN) and (path.name, frame.name) not in CALLERS
-
-
-def _is_under(path: Path, folders: Iterable[Path]) -> bool:
-    return any(folder in path.parents for folder in folders)
+    builder = make_builder(path)
+    model = builder.config.dic.get("model", {})
+    parts = [part for part in (model, model.get("backbone")) if isinstance(part, dict) and part.get("pretrained")]
+    named = [str(part.pop("pretrained")) for part in parts]
+    notes = tuple(f"the config's pretrained {name} was not loaded" for name in named)
+    return Port(build_model(builder, path), notes=notes)
 
 
 def load_port_weights(layer: Any, path: Path) -> None:
@@ -89,3 +70,28 @@ def load_port_weights(layer: Any, path: Path) -> None:
         load_weights(layer, dict(read_checkpoint(path).tensors))
     except ValueError as error:
         raise ParityInputError(f"{path}: does not fit the port: {error}") from None
+
+
+@contextmanager
+def _noticing_loads() -> Iterator[list[None]]:
+    """Within, each call that gives a layer a state dict is noted."""
+    from models_paddle import paddle
+
+    layer, loads = paddle.nn.Layer, list[None]()
+    names = [name for name in ("set_state_dict", "set_dict", "load_dict") if name in vars(layer)]
+    own = {name: vars(layer)[name] for name in names}
+
+    def noticing(function: Any) -> Any:
+        def load(*args: Any, **kwargs: Any) -> Any:
+            loads.append(None)
+            return function(*args, **kwargs)
+
+        return load
+
+    for name, function in own.items():
+        setattr(layer, name, noticing(function))
+    try:
+        yield loads
+    finally:
+        for name, function in own.items():
+            setattr(layer, name, function)

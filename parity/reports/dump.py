@@ -111,8 +111,8 @@ def compare_dumps(actual_folder: Path, expected_folder: Path) -> Report:
         layers=tuple(layers),
         coverage=Coverage(
             paired=tuple(dict.fromkeys(layer.path for layer in layers)),
-            unpaired_torch=tuple(missing),
-            unpaired_paddle=tuple(extra),
+            unpaired_reference=tuple(missing),
+            unpaired_port=tuple(extra),
             origin="dumps",
         ),
         problems=tuple(problems),

@@ -12,6 +12,7 @@ import torch
 from converter.files.atomic import staged
 from parity.engine.stream import TorchPass
 from parity.errors import ParityInputError
+from parity.networks.arguments import Arguments
 from parity.networks.modules import paddle_modules, torch_modules
 from parity.verdicts.report import Report
 
@@ -45,21 +46,21 @@ def export_repro(
     report: Report,
     torch_model: torch.nn.Module,
     paddle_model: Any,
-    inputs: Mapping[str, np.ndarray[Any, Any]],
+    inputs: Mapping[str, Arguments],
     *,
-    port: str | None,
+    specs: Mapping[str, str | None],
 ) -> None:
     """Write `repro.npz` and `repro.py` for the first guilty layer; nothing if none is.
 
-    The script runs where the packages of this project (and of the port) can be imported.
-    Raises ParityInputError if the folder cannot be written.
+    `specs` are the user's own code by option ("--reference", "--port", "--config"); None where it is ours. The script
+    runs where the packages of this project (and the user's) can be imported. Raises ParityInputError if the folder
+    cannot be written.
     """
     if not report.guilty:
         return
     guilty = report.guilty[0]
-    target = report.pairs.get(guilty.path, guilty.path)
-    images = next(iter(inputs.values()))
-    data = _record(torch_model, images, guilty.path, guilty.call)
+    target = guilty.port or report.pairs.get(guilty.path, guilty.path)
+    data = _record(torch_model, next(iter(inputs.values())), guilty.path, guilty.call)
     ours, theirs = torch_modules(torch_model), paddle_modules(paddle_model)
     data |= {f"torch:{name}": _wide(t.cpu()) for name, t in ours[guilty.path].module.state_dict().items()}
     data |= {f"paddle:{name}": _wide(t) for name, t in theirs[target].module.state_dict().items()}
@@ -68,8 +69,8 @@ def export_repro(
         stem="repro",
         path=guilty.path,
         target=target,
-        torch_build=_build("torch", report),
-        paddle_build=_build("paddle", report) if port is None else _port_build(port),
+        torch_build=_build("torch", report, specs.get("--reference"), None),
+        paddle_build=_build("paddle", report, specs.get("--port"), specs.get("--config")),
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,18 +82,19 @@ def export_repro(
         raise ParityInputError(f"{folder}: cannot write the reproduction: {error.strerror}") from error
 
 
-def _record(model: torch.nn.Module, images: np.ndarray[Any, Any], path: str, call: int) -> dict[str, Any]:
+def _record(model: torch.nn.Module, arguments: Arguments, path: str, call: int) -> dict[str, Any]:
     """Input and output of one call of one module, in float64."""
     own = next(model.parameters())
     training = model.training
     model.double().eval()
-    run = TorchPass(model, torch.from_numpy(images.astype(np.float64)).to(own.device), [path], inputs=True)
+    exact = arguments.map(lambda array: torch.from_numpy(_as_float64(array)).to(own.device))
+    run = TorchPass(model, exact, [path], inputs=True)
     data: dict[str, Any] = {}
     try:
         while (event := run.next()) is not None:
-            if event.call == call and event.kind == "input":
+            if event.key.call == call and event.key.kind == "input":
                 data |= {f"input{index}": tensor.cpu().numpy() for index, tensor in enumerate(event.tensors)}
-            elif event.call == call:
+            elif event.key.call == call:
                 data["expected"] = event.tensors[0].cpu().numpy()
     finally:
         run.close()
@@ -105,15 +107,25 @@ def _wide(tensor: Any) -> np.ndarray[Any, Any]:
     return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
-def _build(framework: str, report: Report) -> str:
+def _as_float64(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+def _build(framework: str, report: Report, spec: str | None, config: str | None) -> str:
+    """Lines that make the network again."""
+    if config is not None:
+        return (
+            "from pathlib import Path\nfrom parity.networks.port import build_config\n"
+            f"{framework}_model = build_config(Path({config!r})).layer"
+        )
+    if spec is not None:
+        module, _, function = spec.rpartition(":")
+        if module.endswith(".py"):
+            return f"import runpy\n{framework}_model = runpy.run_path({module!r})[{function!r}]()"
+        return f"from {module} import {function} as build_{framework}\n{framework}_model = build_{framework}()"
     weights = report.weights
     return (
         f"from models_{framework} import build_ccnet as build_{framework}\n"
         f"{framework}_model = build_{framework}({weights['family']!r}, num_classes={weights['num_classes']}, "
         f"recurrence={report.settings['recurrence']}, depth={weights['depth']})"
     )
-
-
-def _port_build(port: str) -> str:
-    module, _, function = port.partition(":")
-    return f"from {module} import {function} as build_port\npaddle_model = build_port()"

@@ -2,75 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from converter.console import wide_console
-from parity.verdicts.report import Layer, Report
+from converter.names import collapse
+from parity.verdicts.comparison import Comparison
+from parity.verdicts.report import OUTPUT_SITE, Coverage, Layer, Report, name_both
 
 LISTED = 12
 """Failing probes shown one by one; the report file has all."""
 
 
 def print_report(report: Report, console: Console | None = None) -> None:
-    """The weights, a table of the layers by stage, what was not compared, and the verdict."""
+    """The weights, the pairs, a table of the layers by stage, what was not compared, and the verdict."""
     console = console or wide_console()
-    _print_weights(report, console)
+    for line in (*_weight_lines(report), *(f"{note}" for note in report.notes)):
+        console.print(line, soft_wrap=True)
+    if report.pairs and report.coverage.origin != "mapping":
+        console.print(_pair_table(report))
     console.print(_stage_table(report) if len(report.layers) > LISTED else _layer_table(report.layers))
     if report.failures and len(report.layers) > LISTED:
         console.print(f"first {min(LISTED, len(report.failures))} of {len(report.failures)} failing probes")
         console.print(_layer_table(report.failures[:LISTED]))
+    if report.failures and not report.guilty:
+        console.print(escape(f"{report.failures[0].name}: {report.failures[0].comparison.reason}"), soft_wrap=True)
     _print_gaps(report, console)
     for guilty in report.guilty[1:]:
         console.print(f"also: {guilty.sentence}", soft_wrap=True)
-    console.print(f"[bold]{'PASSED' if report else 'FAILED'}[/bold]: {report.summary}", soft_wrap=True)
+    if not report and report.incumbents:
+        verdicts = (f"{name} {'passes' if said['passed'] else 'fails'}" for name, said in report.incumbents.items())
+        console.print(f"other criteria on the float32 outputs: {', '.join(verdicts)}", soft_wrap=True)
+    console.print(f"[bold]{'PASSED' if report else 'FAILED'}[/bold]: {escape(report.summary)}", soft_wrap=True)
     if report.first_divergence is not None:
         needed = report.first_divergence.comparison.required_tolerance
         console.print(f"the smallest limit that would have passed there: {needed:.1e}")
 
 
-def _print_weights(report: Report, console: Console) -> None:
+def _weight_lines(report: Report) -> Iterator[str]:
     weights = report.weights
-    if not weights:
-        return
-    console.print(
-        f"{weights['family']}, ResNet-{weights['depth']}, {weights['num_classes']} classes, "
-        f"recurrence {report.settings.get('recurrence')}"
-    )
-    different = len(weights["different"])
-    copied = "; the port had none of them and was given them by the pairing" if weights.get("copied") else ""
-    console.print(
-        f"weights: {weights['tensors']} tensors, "
-        + ("all equal bit for bit after conversion" if not different else f"{different} differ")
-        + f"; rounding a folded scale changed it by at most {weights['fold_rounding']:.1e} of itself{copied}",
-        soft_wrap=True,
-    )
+    if weights.get("copied"):
+        yield "the port came without weights: it was given the reference's, by the pairing"
+    if "family" in weights:
+        yield (
+            f"{weights['family']}, ResNet-{weights['depth']}, {weights['num_classes']} classes, "
+            f"recurrence {report.settings.get('recurrence')}"
+        )
+    if "tensors" in weights:
+        different, alone = len(weights["different"]), len(weights.get("alone", ()))
+        said = "all equal bit for bit" if not different else f"{different} differ"
+        converted = " after conversion" if "fold_rounding" in weights else ""
+        folded = (f"; {OPERATIONS[name]} in {count}" for name, count in weights.get("operations", {}).items())
+        rounding = weights.get("fold_rounding")
+        yield (
+            f"weights: {weights['tensors']} tensors, {said}{converted}{''.join(folded)}"
+            + (f"; {alone} of the reference's have no counterpart" if alone else "")
+            + (f"; rounding a folded scale changed it by at most {rounding:.1e} of itself" if rounding else "")
+        )
+
+
+OPERATIONS = {
+    "fold": "the port keeps |weight| + epsilon",
+    "unfold": "the port adds |weight| + epsilon up itself",
+    "transpose": "the other way round",
+}
+"""How a tensor of the port is the reference's, for people."""
+
+
+def _pair_table(report: Report) -> Table:
+    """Which layer is which, repeated ones in one row."""
+    table = Table("reference", "port", "modules", box=box.SIMPLE)
+    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for path, target in report.pairs.items():
+        if path or target:
+            groups.setdefault((_pattern(path), _pattern(target)), []).append((path, target))
+    for members in groups.values():
+        paths, targets = zip(*members, strict=True)
+        table.add_row(_collapsed(paths), _collapsed(targets), str(len(members)))
+    return table
+
+
+def _pattern(path: str) -> str:
+    return re.sub(r"\d+", "#", path)
+
+
+def _collapsed(paths: Iterable[str]) -> str:
+    return escape(", ".join(collapse(dict.fromkeys(paths))))
 
 
 def _print_gaps(report: Report, console: Console) -> None:
     coverage = report.coverage
     console.print(f"compared: {len(coverage.paired)} modules, paired by {coverage.origin}")
     gaps = {
-        "torch layers without a counterpart": coverage.unpaired_torch,
-        "Paddle layers without a counterpart": coverage.unpaired_paddle,
+        "layers of the reference without a counterpart": coverage.unpaired_reference,
+        "layers of the port without a counterpart": coverage.unpaired_port,
         "parameters that influence no output": coverage.uninfluential,
         "paired but never called": coverage.uncalled,
         "whose boundaries the port draws elsewhere": coverage.redrawn,
     }
     for what, names in gaps.items():
-        if names:
-            more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-            console.print(f"not compared, {what}: {', '.join(names[:LISTED])}{more}", soft_wrap=True)
-    for note in report.notes:
-        console.print(f"compared with: {note}", soft_wrap=True)
-    if report.incumbents:
-        verdicts = (f"{name} {'passes' if said['passed'] else 'fails'}" for name, said in report.incumbents.items())
-        console.print(f"other criteria on the float32 outputs: {', '.join(verdicts)}", soft_wrap=True)
+        for said, listed in (("accepted", _accepted(names, coverage)), ("not compared", _open(names, coverage))):
+            if listed:
+                more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
+                console.print(f"{said}, {what}: {escape(', '.join(listed[:LISTED]))}{more}", soft_wrap=True)
     for problem in report.problems:
-        console.print(f"problem: {problem}", soft_wrap=True)
+        console.print(f"problem: {escape(problem)}", soft_wrap=True)
+
+
+def _accepted(names: Iterable[str], coverage: Coverage) -> list[str]:
+    return [name for name in names if any(fnmatch(name.partition(" #")[0], glob) for glob in coverage.accepted)]
+
+
+def _open(names: Iterable[str], coverage: Coverage) -> list[str]:
+    taken = set(_accepted(names, coverage))
+    return [name for name in names if name not in taken]
 
 
 COLUMNS = (("isolated", "float64"), ("free", "float64"), ("isolated", "float32"), ("free", "float32"))
@@ -87,7 +138,7 @@ def _stage_table(report: Report) -> Table:
         worst = max(layers, key=lambda layer: (not layer.comparison, layer.comparison.required_tolerance))
         figures = [_worst_figure([layer for layer in layers if _is_in(column, layer)]) for column in shown]
         failures = sum(not layer.comparison for layer in layers)
-        table.add_row(stage, str(len(layers)), *figures, str(failures or ""), worst.name)
+        table.add_row(stage, str(len(layers)), *figures, str(failures or ""), escape(worst.name))
     table.caption = "float64: greatest difference over RMS; float32: distance from the truth, in torch's own"
     return table
 
@@ -112,23 +163,42 @@ def _stage(path: str) -> str:
 
 
 def _layer_table(layers: Iterable[Layer]) -> Table:
-    table = Table(
-        "layer", "input", "mode", "dtype", "max |Δ|", "Δ / RMS", "noise ratio", "worst at", "", box=box.SIMPLE
-    )
+    """In narrow terminals the layer and its figure are the last to be cut."""
+    table = Table(box=box.SIMPLE)
+    table.add_column("layer", overflow="fold", min_width=20)
+    table.add_column("input", overflow="ellipsis", no_wrap=True)
+    for column in ("mode", "dtype"):
+        table.add_column(column, overflow="ellipsis", no_wrap=True)
+    for column in ("max |Δ|", "Δ / RMS"):
+        table.add_column(column, no_wrap=True, min_width=7)
+    for column in ("noise ratio", "worst at", ""):
+        table.add_column(column, overflow="ellipsis", no_wrap=True)
     for layer in layers:
         comparison = layer.comparison
+        name = name_both(layer.port, layer.path) + (f", pass {layer.call + 1}" if layer.call else "")
+        name += f", output {layer.output + 1}" if layer.output else ""
         table.add_row(
-            layer.name if layer.site == "output" else f"{layer.name}: {layer.site}",
-            layer.input,
+            escape(name if layer.site == OUTPUT_SITE else f"{name}: {layer.site}"),
+            escape(layer.input),
             layer.mode,
             layer.dtype,
             f"{comparison.max_abs:.1e}",
             f"{comparison.relative:.1e}",
             _ratio(layer),
             ",".join(map(str, comparison.worst_index)),
-            "ok" if comparison else comparison.reason,
+            "ok"
+            if comparison
+            else f"{comparison.beyond:,} of {comparison.elements:,}"
+            if comparison.elements
+            else "failed",
         )
     return table
+
+
+def _outcome(comparison: Comparison) -> str:
+    if comparison:
+        return "ok"
+    return f"{comparison.beyond:,} of {comparison.elements:,} beyond" if comparison.elements else "failed"
 
 
 def _ratio(layer: Layer) -> str:

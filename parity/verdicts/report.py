@@ -14,13 +14,17 @@ from parity.verdicts.comparison import Comparison
 
 INPUT_SITE = "input of "
 """What the site of a probe begins with that is an input; the path of the layer it was handed to follows."""
+OUTPUT_SITE = "output"
+ATTRIBUTES_SITE = "attributes"
+"""Site of what no output in evaluation shows, read off both layers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
     """One probe: output number `output` of call number `call` of the module at `path`, on one input.
 
-    `site` is "output", or says which layer's input the module handed on (isolated mode, failures only).
+    `site` is "output", or says which layer's input the module handed on (isolated mode, failures only); `stretch` is
+    then the port's code between two layers that it came from. `port` is the port's path of the module.
     """
 
     path: str
@@ -31,7 +35,9 @@ class Layer:
     mode: str
     dtype: str
     comparison: Comparison
-    site: str = "output"
+    site: str = OUTPUT_SITE
+    port: str = ""
+    stretch: str = ""
 
     @property
     def name(self) -> str:
@@ -55,8 +61,8 @@ class Coverage:
     """
 
     paired: tuple[str, ...]
-    unpaired_torch: tuple[str, ...] = ()
-    unpaired_paddle: tuple[str, ...] = ()
+    unpaired_reference: tuple[str, ...] = ()
+    unpaired_port: tuple[str, ...] = ()
     uncovered: tuple[str, ...] = ()
     ambiguous: tuple[str, ...] = ()
     uncalled: tuple[str, ...] = ()
@@ -75,15 +81,28 @@ class Guilty:
     dtype: str
     site: str
     reason: str
+    port: str = ""
+    stretch: str = ""
 
     @property
     def sentence(self) -> str:
-        """One sentence for people."""
-        where = f"{self.path or '(network)'}{_pass(self.call)}"
-        what = "its output" if self.site == "output" else f"what it hands to the {self.site}"
-        if self.site == "attributes":
+        """One sentence for people, in the port's names, and the reference's where they are others."""
+        where = f"{name_both(self.port, self.path)}{_pass(self.call)}"
+        if self.site == ATTRIBUTES_SITE:
             return f"{where}: {self.reason}: the layer itself is wrong"
-        return f"{where}: {what} {self.reason}, although it was given torch's input: the layer itself is wrong"
+        if self.site == OUTPUT_SITE:
+            return f"{where}: its output {self.reason}, although it was given torch's input: the layer itself is wrong"
+        return (
+            f"{where}: what it hands to the {self.site} {self.reason}, although all before it was made equal: "
+            f"its own code is wrong, {self.stretch}"
+        )
+
+
+def name_both(port: str, reference: str) -> str:
+    """The port's path of a module, and the reference's where it is another; `port` may be unknown."""
+    if port in ("", reference):
+        return reference or "(network)"
+    return f"{port} (reference: {reference or '(network)'})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +114,11 @@ class Report:
     guilty: tuple[Guilty, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    """What the comparison took for equal that is so in float32 alone."""
-    scalars: tuple[str, ...] = ()
-    """Attributes of torch's modules that stood for the decimals that they round, which the notes say."""
+    """What the comparison took for equal: conventions, and scalars that are one number in float32 alone."""
+    scalars: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """(path, attribute) of the reference's modules -> the number of the same float32 that it was compared with."""
+    outputs_agree: bool | None = None
+    """Whether the networks' outputs do although something failed; None where nothing asked."""
     weights: Mapping[str, Any] = field(default_factory=dict)
     pairs: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -121,6 +142,11 @@ class Report:
     @property
     def summary(self) -> str:
         """The verdict in one sentence."""
+        if self.outputs_agree and self.guilty:
+            return (
+                f"the networks' outputs agree, yet {len(self.guilty)} layers differ by themselves: no output shows it "
+                f"on these inputs, or the pairing is wrong (--mapping): {self.guilty[0].sentence}"
+            )
         if self.guilty:
             more = f" ({len(self.guilty) - 1} more)" if len(self.guilty) > 1 else ""
             return self.guilty[0].sentence + more
@@ -142,7 +168,7 @@ class Report:
             "guilty": [{**asdict(guilty), "sentence": guilty.sentence} for guilty in self.guilty],
             "problems": list(self.problems),
             "notes": list(self.notes),
-            "coverage": asdict(self.coverage),
+            "coverage": _coverage_json(self.coverage),
             "layers": [layer.to_json() for layer in self.layers],
             "weights": dict(self.weights),
             "pairs": dict(self.pairs),
@@ -150,6 +176,12 @@ class Report:
             "incumbents": dict(self.incumbents),
             "environment": dict(self.environment),
         }
+
+
+def _coverage_json(coverage: Coverage) -> dict[str, Any]:
+    """With the two sides called by their frameworks."""
+    names = {"unpaired_reference": "unpaired_torch", "unpaired_port": "unpaired_paddle"}
+    return {names.get(key, key): value for key, value in asdict(coverage).items()}
 
 
 def describe_environment() -> dict[str, Any]:

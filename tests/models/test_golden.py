@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import torch
 
 from converter import convert_tensors
+from families import get_family
 from tests.golden.weights import GOLDEN, make_image, make_state_dict
 from tests.models.networks import PACKAGES, Probe, build_twin, module_at, probed
 from tests.references.twins import FLOAT32_LIMIT, FRAMEWORKS, Array, Twin, digest, half_precision, rounding
@@ -126,11 +128,32 @@ def relative(actual: Array, expected: Array) -> float:
 def test_float64(exact: tuple[str, Twin]) -> None:
     family, twin = exact
     for case in CASES[family]:
-        actual = run(twin, case, "float64")
+        actual, shifts = run(twin, case, "float64"), find_shifts(family, twin, case)
         for name, probe in HEADS.items():
-            assert relative(actual[probe], case.golden(name)) <= FLOAT64_LIMIT, (case, name)
+            expected = case.golden(name) + shifts.get(probe, 0.0)
+            assert relative(actual[probe], expected) <= FLOAT64_LIMIT, (case, name)
         for name, probe in case.probes.items():
-            assert relative(digest(actual[probe]), case.golden(f"probe/{name}")) <= FLOAT64_LIMIT, (case, name)
+            allowed = FLOAT64_LIMIT
+            if probe in shifts:
+                allowed += relative(digest(actual[probe] - shifts[probe]), digest(actual[probe]))
+            assert relative(digest(actual[probe]), case.golden(f"probe/{name}")) <= allowed, (case, name)
+
+
+def find_shifts(family: str, twin: Twin, case: Case) -> dict[Probe, Array]:
+    """What Paddle's keeping an epsilon as a float32 makes of each module's output, by torch; none where torch does so.
+
+    The official InPlaceABN has it as a C float, too; a BatchNorm of torch has 1e-5 itself.
+    """
+    epsilon = get_family(family).architecture.norm_epsilon
+    if twin.framework == "torch" or float(np.float32(epsilon)) == epsilon:
+        return {}
+    other = build("torch", family, "float64")
+    plain = run(other, case, "float64")
+    for module in other.model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eps = float(np.float32(epsilon))
+    rounded = run(other, case, "float64")
+    return {probe: rounded[probe] - plain[probe] for probe in plain}
 
 
 def rounding_of(twin: Twin, case: Case) -> dict[str, float]:
@@ -188,7 +211,7 @@ def mistake_mask(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def mistake_epsilon(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
-    attribute = {"torch": "eps", "paddle": "epsilon"}[twin.framework]
+    attribute = {"torch": "eps", "paddle": "_epsilon"}[twin.framework]
     monkeypatch.setattr(module_at(twin.model, "backbone.stem.0.norm"), attribute, 1.001e-5)
 
 

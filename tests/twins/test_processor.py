@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import weakref
 
 import pytest
 
@@ -20,7 +18,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
         monkeypatch.setenv(name, "")  # so that it is undone, whatever was there
         monkeypatch.delenv(name)
     made: list[tuple[str, int]] = []
-    monkeypatch.setattr(processor, "_call_allocator", lambda name, first, *rest: made.append((name, first)))
+    monkeypatch.setattr(processor, "call_allocator", lambda name, first, *rest: made.append((name, first)))
     return made
 
 
@@ -41,51 +39,7 @@ def test_the_users_own_setting_stays(calls, monkeypatch, name):
     assert bool(calls) != (name in processor.ALLOCATOR_VARIABLES)
 
 
-def test_freed_memory_goes_back(calls):
-    processor.return_freed_memory()
-    assert calls == [("malloc_trim", 0)]
-
-
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
 def test_an_allocator_without_the_function_is_left_alone(monkeypatch, platform):
     monkeypatch.setattr(processor.sys, "platform", platform)
-    processor._call_allocator("no_such_function", 0)
-
-
-class Ring:
-    """Refers to itself, so that only the collector frees it."""
-
-    def __init__(self) -> None:
-        self.me = self
-
-
-def test_the_collector_sees_only_what_is_made_within():
-    before, frozen = Ring(), gc.get_freeze_count()
-    old = weakref.ref(before)
-    with processor.quiet_collector():
-        within = Ring()
-        new = weakref.ref(within)
-        del before, within
-        gc.collect()
-        assert new() is None
-        assert old() is not None
-    gc.collect()
-    assert old() is None
-    assert gc.get_freeze_count() == frozen
-
-
-def test_another_s_frozen_heap_stays_frozen():
-    gc.freeze()
-    try:
-        with processor.quiet_collector():
-            pass
-        assert gc.get_freeze_count()
-    finally:
-        gc.unfreeze()
-
-
-def test_an_error_thaws_the_heap():
-    frozen = gc.get_freeze_count()
-    with pytest.raises(KeyError), processor.quiet_collector():
-        raise KeyError
-    assert gc.get_freeze_count() == frozen
+    processor.call_allocator("no_such_function", 0)

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from converter.files.atomic import staged
+from parity.reports.html.render import TEMPLATES
 
 PAGE = "certificate.html"
 WIDTH, HEIGHT = 640, 220
@@ -26,7 +27,7 @@ def write_page(folder: Path, content: Mapping[str, Any]) -> Path:
 def render(content: Mapping[str, Any]) -> str:
     """The page, which needs nothing but itself."""
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader("parity.reports.html", "."), PackageLoader("cityscapes.html", ".")]),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from converter.files.atomic import staged
@@ -29,13 +30,16 @@ from parity.reports.html.probes import (
 )
 from parity.verdicts.comparison import Comparison
 from parity.verdicts.report import Layer, Report
+from twins.namespaces import ROOT
 
+TEMPLATES = [Path(__file__).parent, ROOT / "cityscapes" / "html"]
+"""Ours, and those of the evaluation's page, whose base style this has."""
 MOST_MEASUREMENTS = 12_000
 """In the page, about 1.2 MB. With more, the page has each probe's worst input only; the JSON has all."""
 
 GAPS = {
-    "unpaired_torch": ("only in torch", "modules or calls that have no counterpart in Paddle: not compared"),
-    "unpaired_paddle": ("only in Paddle", "modules or calls that have no counterpart in torch: not compared"),
+    "unpaired_reference": ("only in torch", "modules or calls that have no counterpart in Paddle: not compared"),
+    "unpaired_port": ("only in Paddle", "modules or calls that have no counterpart in torch: not compared"),
     "uncovered": ("uncovered", "layers or parameters that only one side has"),
     "ambiguous": ("ambiguous", "layers with several possible counterparts of equal weights"),
     "uncalled": ("never called", "paired, but no forward pass reached them"),
@@ -50,10 +54,7 @@ def write_report(folder: Path, report: Report, attention: AttentionMaps | None =
 
     The page needs nothing but itself. Raises ParityInputError or InputError if the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ParityInputError(f"{folder}: cannot make the folder: {error.strerror}") from error
+    try_folder(folder)
     contents = [json.dumps(report.to_json(), ensure_ascii=False, allow_nan=False) + "\n", render(report, attention)]
     targets = folder / "report.json", folder / "report.html"
     with staged(*targets) as paths:
@@ -62,10 +63,20 @@ def write_report(folder: Path, report: Report, attention: AttentionMaps | None =
     return targets[1]
 
 
+def try_folder(folder: Path) -> None:
+    """Make the folder. Raises ParityInputError if it cannot be made or written: better before the work than after."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ParityInputError(f"{folder}: cannot write a report here: {error.strerror}") from error
+
+
 def render(report: Report, attention: AttentionMaps | None = None) -> str:
     """The page, with styles, scripts, charts and pictures inside."""
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader("parity.reports.html", "."), PackageLoader("cityscapes.html", ".")]),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

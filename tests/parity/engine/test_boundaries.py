@@ -9,9 +9,8 @@ import pytest
 from torch import nn
 
 from models_paddle import paddle
-from parity.engine.boundaries import find_redrawn, find_suspects
+from parity.engine.boundaries import CALLS, Failure, Trialled, find_redrawn, find_suspects
 from parity.engine.harness import compare_models
-from parity.engine.passes import CALLS, Findings
 from parity.networks.port import load_port
 from parity.pairing.match import match_port
 from tests.parity.small_twins import INPUTS, make_twins, sublayer
@@ -185,7 +184,7 @@ def test_the_second_pass_of_an_unshared_attention_is_not_drawn_elsewhere():
     report = compare_with_second_attention(ours, theirs)
     assert not report
     assert not report.coverage.redrawn
-    assert "head.attention #1" in report.coverage.unpaired_torch
+    assert "head.attention #1" in report.coverage.unpaired_reference
 
 
 def test_a_gamma_that_is_not_shared_is_not_drawn_elsewhere():
@@ -207,24 +206,17 @@ class Trials:
         self.failures, self.pairs = failures, {"": "", "block": "b", "block.relu": "b.r", "block.conv": "b.c"}
         self.count = 0
 
-    def __call__(self, pairs):
+    def __call__(self, given_up=()):
         self.count += 1
-        return FakeFindings(self.failures[frozenset(self.pairs.keys() - pairs.keys())])
+        return Trialled(self.failures[frozenset(given_up)], set())
 
-
-class FakeFindings(Findings):
-    def __init__(self, failures):
-        super().__init__()
-        self.set = failures
-
-    @property
-    def failures(self):
-        return self.set
+    def find(self, *, agree=False):
+        return find_redrawn(self, self.pairs, LOOSE, self(), agree=agree)
 
 
 LOOSE = {"block": False, "block.relu": False}
-OUTPUT = ("block.relu", 0, "output", "odd")
-HANDED = ("block", 0, "input of block.conv", "odd")
+OUTPUT = Failure("block.relu", 0, "output", "odd")
+HANDED = Failure("block", 0, "input of block.conv", "odd")
 
 
 @pytest.mark.parametrize(
@@ -234,13 +226,13 @@ HANDED = ("block", 0, "input of block.conv", "odd")
 )
 def test_a_suspect_is_given_up_unless_it_explains_something(without, redrawn):
     trials = Trials({frozenset(): {OUTPUT}, frozenset({"block.relu"}): without})
-    assert find_redrawn(trials, trials.pairs, LOOSE, trials(trials.pairs)) == redrawn
+    assert trials.find() == redrawn
     assert trials.count == 2  # once each, the whole and without
 
 
 def test_what_it_does_not_explain_stays():
     trials = Trials({frozenset(): {OUTPUT, HANDED}, frozenset({"block.relu"}): {HANDED}})
-    assert find_redrawn(trials, trials.pairs, LOOSE, trials(trials.pairs)) == {"block.relu"}
+    assert trials.find() == {"block.relu"}
 
 
 def test_where_shapes_differ_nothing_is_given_up(ours, port):
@@ -255,11 +247,11 @@ def test_where_shapes_differ_nothing_is_given_up(ours, port):
 
 
 def test_layers_with_parameters_are_never_suspects():
-    assert find_suspects({("block.conv", 0, "output", "odd"), HANDED}, {"block.relu": False}) == set()
+    assert find_suspects({Failure("block.conv", 0, "output", "odd"), HANDED}, {"block.relu": False}) == set()
 
 
 def test_calls_with_and_without_parameters():
-    around, inside = ("block", 1, CALLS, ""), ("block.conv", 1, CALLS, "")
+    around, inside = Failure("block", 1, CALLS, ""), Failure("block.conv", 1, CALLS, "")
     assert find_suspects({around}, {"block": False}) == {"block"}
     assert find_suspects({around}, {"block": True}) == set()
     assert find_suspects({around, inside}, {"block": False}) == set()

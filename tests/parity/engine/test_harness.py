@@ -34,8 +34,8 @@ def test_twins_agree(family, recurrence):
     assert {(layer.mode, layer.dtype) for layer in report.layers} == {
         (mode, dtype) for mode in ("free", "isolated") for dtype in ("float64", "float32")
     }
-    assert not report.coverage.unpaired_torch
-    assert not report.coverage.unpaired_paddle
+    assert not report.coverage.unpaired_reference
+    assert not report.coverage.unpaired_port
     calls = {layer.call for layer in report.layers if layer.path == "head.attention"}
     assert calls == set(range(recurrence))
 

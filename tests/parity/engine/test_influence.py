@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from parity.engine.influence import SIDES, find_uninfluential
+from parity.networks.arguments import Arguments
 
 
 class Far(nn.Module):
@@ -21,8 +22,8 @@ class Far(nn.Module):
         return self.near(images), self.far(images[..., self.start :, :])
 
 
-def images(side: int) -> Tensor:
-    return torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+def images(side: int) -> Arguments:
+    return Arguments((torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)),))
 
 
 @pytest.mark.parametrize("side", [SIDES[0], SIDES[0] + 7, SIDES[1] + 20])

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import replace
-
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from models_paddle import paddle
 from parity.engine.harness import compare_models
-from parity.engine.passes import Findings
-from parity.engine.scalars import as_decimal, write_out
-from parity.verdicts.comparison import failed
+from parity.engine.scalars import Scalars, as_decimal, write_out
+from parity.networks.modules import torch_modules
+from parity.verdicts.comparison import compare
 from tests.parity.small_twins import INPUTS, make_twins, sublayer
 
 SMALL = {"odd": INPUTS["odd"]}
-NEARLY = replace(failed("differs"), relative=1e-9)
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
@@ -75,19 +73,47 @@ def test_a_mistake_beside_it_is_named_alone(twins):
     ours, theirs = twins
     set_slopes(theirs, 0.01)
     norm = sublayer(theirs, "backbone.stage3.1.spatial.norm")
-    norm.epsilon = norm._epsilon = 1.001e-5
+    norm._epsilon = 1.001e-5
     report = compare_models(ours, theirs, SMALL)
     assert [one.path for one in report.guilty] == ["backbone.stage3.1.spatial.norm"]
 
 
-def test_an_error_leaves_the_scalars_as_they_were(twins):
+def test_the_users_own_reference_keeps_its_scalars(twins):
     ours, theirs = twins
     set_slopes(theirs, 0.01)
     before = ours.head.reduce.activation.negative_slope
-    found = Findings([replace(layer, comparison=NEARLY) for layer in compare_models(*twins, SMALL, mode="free").layers])
-    trials = iter([Findings(found.layers[:1])])
-
-    with pytest.raises(StopIteration), ExitStack() as stack:
-        write_out(ours, found, lambda: next(trials), stack)  # the epsilon has no trial
+    compare_models(ours, theirs, SMALL, dtypes=["float64"], mode="isolated")
     assert ours.head.reduce.activation.negative_slope == before
     assert ours.backbone.stem[0].norm.eps == make_twins()[0].backbone.stem[0].norm.eps
+
+
+class Sloped(nn.Module):
+    """An activation that keeps its slope as a C float."""
+
+    def __init__(self):
+        super().__init__()
+        self.slope = float(np.float32(0.01))
+
+    def forward(self, features):
+        return nn.functional.leaky_relu(features, self.slope)
+
+
+def test_what_is_no_float32_of_the_other_explains_nothing():
+    reference = nn.Sequential(nn.Conv2d(3, 4, 1), Sloped())
+    scalars = Scalars(torch_modules(reference))
+    features = torch.randn(2, 4, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for slope, is_the_same in ((0.01, True), (float(np.nextafter(np.float32(0.01), np.float32(1))), False)):
+        actual = nn.functional.leaky_relu(features, slope)
+        comparison = compare(actual, reference[1](features))
+        assert not comparison
+        assert bool(scalars.explain("1", [features], actual, comparison)) is is_the_same
+        reference[1].slope = float(np.float32(0.01))
+
+
+@pytest.mark.parametrize(("left", "kept"), [(3, 0.01), (5, float(np.float32(0.01)))])
+def test_scalars_are_written_out_where_less_fails_then(left, kept):
+    reference = nn.Sequential(nn.Conv2d(3, 4, 1), Sloped())
+    scalars = Scalars(torch_modules(reference))
+    assert write_out(scalars, lambda: left, 5) is (left < 5)
+    assert reference[1].slope == kept
+    assert (("1", "slope") in scalars.kept) is (left < 5)

@@ -12,7 +12,8 @@ from models_paddle import paddle
 from parity.engine.harness import compare_models
 from parity.errors import ParityInputError
 from parity.networks.modules import paddle_modules, torch_modules
-from parity.networks.port import load_port, load_port_weights, naming_port
+from parity.networks.port import load_port, load_port_weights
+from parity.networks.user import users_code
 from parity.pairing.match import match_port, read_mapping
 from parity.pairing.propose import pair_modules
 from tests.parity.small_twins import INPUTS, make_twins
@@ -65,7 +66,10 @@ def test_what_the_port_raises_names_it(ours, spec, line):
     match_port(ours, port, None)
     if not line:  # called as it cannot be: none of its lines is to blame
         port.forward = None
-    with pytest.raises(ParityInputError, match=f"--port {spec}: cannot run it") as raised, naming_port(spec, "run"):
+    with (
+        pytest.raises(ParityInputError, match=f"--port {spec}: cannot run it") as raised,
+        users_code({"--port": spec}, "run it"),
+    ):
         compare_models(ours, port, {"odd": INPUTS["odd"]}, dtypes=["float64"])
     assert ("official_port.py:" in str(raised.value)) is line
 
@@ -74,7 +78,7 @@ def test_what_torch_raises_is_not_the_ports(ours, monkeypatch):
     port = load_port(SPEC + "build")
     match_port(ours, port, None)
     monkeypatch.setattr(ours.head, "recurrence", "two")
-    with pytest.raises(TypeError), naming_port(SPEC + "build", "run"):
+    with pytest.raises(TypeError), users_code({"--port": SPEC + "build"}, "run it"):
         compare_models(ours, port, {"odd": INPUTS["odd"]}, dtypes=["float64"])
 
 

@@ -155,7 +155,7 @@ def test_incumbents_stand_beside_our_verdict():
 
 def test_accepted_gaps_are_marked():
     report, _ = make_report(healthy=True)
-    gap = replace(report.coverage, unpaired_torch=("head.extra #0", "head.other"), accepted=("head.ex*",))
+    gap = replace(report.coverage, unpaired_reference=("head.extra #0", "head.other"), accepted=("head.ex*",))
     text = " ".join(Page(render(replace(report, coverage=gap))).text.split())
     assert "1 accepted by the user, with head.ex*" in text
 

@@ -10,7 +10,8 @@ from parity.engine.harness import compare_models
 from parity.networks.modules import paddle_modules, torch_modules
 from parity.networks.port import load_port
 from parity.pairing.match import match_port
-from parity.pairing.parameters import find_uncovered, match_tensors
+from parity.pairing.propose import Pairing
+from parity.pairing.tensors import find_uncovered, match_tensors
 from tests.parity.small_twins import INPUTS, make_twins
 
 pnn = paddle.nn
@@ -115,8 +116,8 @@ class Unlike(pnn.Layer):
 )
 def test_a_parameter_is_found_by_name_or_as_the_only_one_of_its_shape(names, found, gaps):
     ours, theirs = torch_modules(nn.Sequential(Scaled())), paddle_modules(Unlike(*names))
-    pairs = {"": "", "0.conv": "conv"}
-    matched = match_tensors(ours, theirs, pairs)
+    pairing = Pairing({"": "", "0.conv": "conv"}, "mapping")
+    matched = match_tensors(ours, theirs, pairing)
     assert {name: target[1] for (path, name), target in matched.items() if path == "0"} == found
     assert matched["0.conv", "weight"] == ("conv", "weight")
-    assert find_uncovered(ours, theirs, pairs) == gaps
+    assert find_uncovered(ours, theirs, pairing) == gaps

@@ -1,0 +1,64 @@
+"""How far a network carries rounding: its float64 pass against itself, with a small error after every layer.
+
+Isolated passes say whether each layer is the same function, and how far it is off. What those errors, each within its
+limit, grow to where the network runs free is a property of the network, not of the port.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from parity.engine.stream import Reference
+from parity.networks.arguments import Arguments
+from twins.tensors import flatten, refill
+
+ROUNDING = 16 * torch.finfo(torch.float64).eps
+"""Of the RMS: what summing some hundreds of products in another order makes, sqrt(n) times the unit."""
+
+
+def measure_conditioning(
+    model: nn.Module, arguments: Arguments, paths: Collection[str], errors: Mapping[str, float], *, seed: int = 0
+) -> dict[tuple[str, int, int], float]:
+    """(path, call, output) -> greatest difference over the RMS between two passes of the float64 `model`.
+
+    In one of them the output of every layer without layers inside is off by a random error, as large as the port's was
+    in isolation: `errors`, path -> greatest difference over the RMS, at least ROUNDING. `paths` are the modules whose
+    outputs are measured.
+    """
+    perturbed_model = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    for path, module in perturbed_model.named_modules():
+        if not any(True for _ in module.children()):
+            error = max(errors.get(path, 0.0), ROUNDING)
+            module.register_forward_hook(lambda *call, error=error: _perturb(call[-1], error, generator))
+    found = {}
+    plain = Reference(model, arguments, paths)
+    perturbed = Reference(perturbed_model, arguments, paths)
+    try:
+        for key, event in perturbed.remaining():
+            other = plain.take(key)
+            pairs = zip(event.tensors, other.tensors if other else (), strict=False)
+            for output, (moved, exact) in enumerate(pairs):
+                if exact.is_floating_point() and exact.numel():
+                    size = float(exact.pow(2).mean().sqrt())
+                    found[key.path, key.call, output] = float((moved - exact).abs().max()) / size if size else 0.0
+    finally:
+        perturbed.close()
+        plain.close()
+    return found
+
+
+def _perturb(output: Any, error: float, generator: torch.Generator) -> Any:
+    return refill(output, iter([_off(tensor, error, generator) for tensor in flatten(output)]))
+
+
+def _off(tensor: Tensor, error: float, generator: torch.Generator) -> Tensor:
+    if not tensor.is_floating_point() or not tensor.numel():
+        return tensor
+    noise = torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype).to(tensor.device)
+    return tensor + tensor.pow(2).mean().sqrt() * error * (2 * noise - 1)

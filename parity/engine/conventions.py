@@ -1,0 +1,196 @@
+"""How a port may give the same outputs otherwise than the reference does, and what is no convention but a mistake.
+
+PaddleSeg's models resize their logits to the images, and call their auxiliary head in training only. Then the reference
+is brought to the same convention, with the port's own framework, and the report says so. An argmax, a softmax or
+another order of the outputs are not what the reference gives: they are said in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from parity.verdicts.comparison import compare
+from twins.tensors import paddle_to_torch, torch_to_paddle
+
+MOST_OUTPUTS = 4
+AUXILIARY = ("aux", "dsn", "deep", "side", "supervis")
+"""Parts of the keys of outputs that are not the main one."""
+NOT_LOGITS: dict[str, Callable[[Tensor], Tensor]] = {
+    "the softmax of the reference's logits": lambda logits: functional.softmax(logits, 1),
+    "the logarithm of the softmax of the reference's logits": lambda logits: functional.log_softmax(logits, 1),
+    "the sigmoid of the reference's": torch.sigmoid,
+    "the reference's with the opposite sign": torch.neg,
+}
+"""What a port's output may be instead of the reference's -> how that is made."""
+
+
+@dataclass
+class Convention:
+    """How the port's outputs are brought together with the reference's; found at the first pass that reaches them.
+
+    `training` are the layers that are in train mode, so that auxiliary outputs are given, while all others evaluate.
+    `align_corners` is that of the resize to the images, None where there is none.
+    """
+
+    training: tuple[Any, ...] = ()
+    align_corners: bool | None = None
+    resized: str = ""
+    """Whose outputs are resized to the images by themselves: "port" or "reference"."""
+    order: tuple[int, ...] | None = None
+    keys: tuple[str, ...] = ()
+    """Where one side gives a dictionary and the other a sequence in another order: its keys."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What was done, for people."""
+        found = []
+        if self.align_corners is not None:
+            found.append(
+                f"outputs compared as the {self.resized} gives them: resized to the images, align_corners "
+                f"{str(self.align_corners).lower()}"
+            )
+        if self.keys:
+            found.append(f"outputs paired by their values: one side gives a dictionary of {', '.join(self.keys)}")
+        if self.training:
+            found.append("the auxiliary outputs were compared in train mode, its norms and dropout evaluating")
+        return tuple(found)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Within, the port gives all of its outputs."""
+        before = [layer.training for layer in self.training]
+        for layer in self.training:
+            layer.training = True
+        try:
+            yield
+        finally:
+            for layer, training in zip(self.training, before, strict=True):
+                layer.training = training
+
+    def bring(
+        self,
+        actual: Sequence[Any],
+        actual_names: Sequence[str],
+        expected: Sequence[Tensor],
+        names: Sequence[str],
+        size: Sequence[int],
+    ) -> tuple[list[Any], list[Tensor]]:
+        """The port's outputs (Paddle tensors) in the reference's order, and both at one size.
+
+        `size` (H, W) is the images'.
+        """
+        ours = _in_order(actual, actual_names, names)
+        if len(ours) != len(expected):
+            return ours, list(expected)
+        if all(actual_names) != all(names):
+            ours = self._by_value(ours, expected, actual_names if all(actual_names) else names)
+        pairs = [self._at_one_size(one, two, list(size)) for one, two in zip(ours, expected, strict=True)]
+        return [one for one, _ in pairs], [two for _, two in pairs]
+
+    def _by_value(self, actual: list[Any], expected: Sequence[Tensor], keys: Sequence[str]) -> list[Any]:
+        """A dictionary against a sequence has no order: main outputs come first, or else the order in which all agree.
+
+        Of a reference's dictionary the keys' order is that of the sequence which the port gives.
+        """
+        if self.order is None and len(actual) <= MOST_OUTPUTS:
+            self.order = _by_meaning(keys) or _by_agreement(actual, expected)
+            if self.order is not None and self.order != tuple(range(len(actual))):
+                self.keys = tuple(keys)
+        return actual if self.order is None else [actual[number] for number in self.order]
+
+    def _at_one_size(self, actual: Any, expected: Tensor, size: list[int]) -> tuple[Any, Tensor]:
+        shapes = list(actual.shape), list(expected.shape)
+        if not len(shapes[0]) == len(shapes[1]) == 4 or shapes[0][:2] != shapes[1][:2] or shapes[0] == shapes[1]:
+            return actual, expected
+        if shapes[0][2:] == size:
+            self.resized = "port"
+            return actual, self._nearest(expected, paddle_to_torch(actual), lambda t, c: _resize(t, size, corners=c))
+        if shapes[1][2:] == size:
+            self.resized = "reference"
+            resized = self._nearest(paddle_to_torch(actual), expected, lambda t, c: _resize_exactly(t, size, corners=c))
+            return torch_to_paddle(resized), expected
+        return actual, expected
+
+    def _nearest(self, small: Tensor, large: Tensor, resize: Callable[[Tensor, bool], Tensor]) -> Tensor:
+        if self.align_corners is None:
+            distances = {choice: float((resize(small, choice) - large).abs().max()) for choice in (False, True)}
+            self.align_corners = min(distances, key=lambda choice: distances[choice])
+        return resize(small, self.align_corners)
+
+
+def find_training_layers(port: Any, run: Callable[[], int], expected: int) -> tuple[Any, ...]:
+    """The layers to put in train mode so that the port gives `expected` outputs: none, the network, or all that hold
+    layers. `run` evaluates the port and counts. None of them, where no choice gives as many."""
+    if run() == expected:
+        return ()
+    holders = tuple(layer for layer in port.sublayers(include_self=True) if any(True for _ in layer.children()))
+    for layers in ((port,), holders):
+        with Convention(training=layers).applied():
+            if run() == expected:
+                return layers
+    return ()
+
+
+def explain_outputs(actual: Sequence[Any], expected: Sequence[Tensor], number: int) -> str:
+    """What output `number` of a port is instead of the reference's, in words; empty if that is not known."""
+    own, reference = paddle_to_torch(actual[number]), expected[number]
+    if reference.ndim > 1 and not own.is_floating_point() and reference.is_floating_point():
+        classes = reference.argmax(1)
+        if own.numel() == classes.numel() and torch.equal(own.reshape(-1).long(), classes.reshape(-1)):
+            return "its output is the class of each pixel, the reference's are logits"
+    if own.shape != reference.shape or own.dtype != reference.dtype:
+        return ""
+    for other, tensor in enumerate(expected):
+        if other != number and tensor.shape == own.shape and compare(own, tensor):
+            return f"its output {number + 1} is the reference's output {other + 1}: they are in another order"
+    for what, make in NOT_LOGITS.items():
+        if reference.ndim > 1 and compare(own, make(reference)):
+            return f"its output is {what}"
+    return ""
+
+
+def _by_meaning(keys: Sequence[str]) -> tuple[int, ...] | None:
+    """The order of outputs whose keys say which are auxiliary; None if they do not."""
+    auxiliary = [any(word in key.lower() for word in AUXILIARY) for key in keys]
+    if not any(auxiliary) or all(auxiliary):
+        return None
+    return tuple(sorted(range(len(keys)), key=lambda number: auxiliary[number]))
+
+
+def _by_agreement(actual: Sequence[Any], expected: Sequence[Tensor]) -> tuple[int, ...] | None:
+    """The order in which all outputs agree, if there is one."""
+    own = [paddle_to_torch(tensor) for tensor in actual]
+    for order in permutations(range(len(own))):
+        pairs = zip([own[number] for number in order], expected, strict=True)
+        if all(one.shape == two.shape and one.dtype == two.dtype and compare(one, two) for one, two in pairs):
+            return order
+    return None
+
+
+def _in_order(actual: Sequence[Any], actual_names: Sequence[str], names: Sequence[str]) -> list[Any]:
+    """By key, where both are dictionaries of the same keys."""
+    if all(names) and sorted(actual_names) == sorted(names) and len(set(names)) == len(names):
+        return [actual[list(actual_names).index(name)] for name in names]
+    return list(actual)
+
+
+def _resize(logits: Tensor, size: list[int], *, corners: bool) -> Tensor:
+    """Bilinear, by Paddle, whose positions are float32: 1e-6 from the exact ones in float64."""
+    from models_paddle import paddle
+
+    with paddle.no_grad():
+        images = torch_to_paddle(logits)
+        resized = paddle.nn.functional.interpolate(images, size=size, mode="bilinear", align_corners=corners)
+    return paddle_to_torch(resized)
+
+
+def _resize_exactly(logits: Tensor, size: list[int], *, corners: bool) -> Tensor:
+    return functional.interpolate(logits, size=size, mode="bilinear", align_corners=corners)

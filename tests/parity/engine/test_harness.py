@@ -11,6 +11,7 @@ from torch import nn
 
 from models_paddle import paddle
 from parity.engine.harness import compare_models
+from parity.errors import ParityInputError
 from tests.parity.small_twins import INPUTS, make_twins, sublayer
 
 pnn = paddle.nn
@@ -268,7 +269,10 @@ def test_only_skip_and_fail_fast(twins):
 
 
 def test_nothing_compared_is_no_pass(twins):
-    report = compare_models(*twins, INPUTS, only=["nonsense"], dtypes=["float64"])
+    for option in ("only", "skip"):
+        with pytest.raises(ParityInputError, match=f"--{option} nonsense: matches no layer"):
+            compare_models(*twins, INPUTS, dtypes=["float64"], **{option: ["nonsense"]})
+    report = compare_models(*twins, INPUTS, dtypes=["float64"], skip=["*"])
     assert not report
     assert "nothing was compared" in report.summary
 

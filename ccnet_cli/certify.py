@@ -37,6 +37,11 @@ def split_names(context: click.Context, parameter: click.Parameter, values: tupl
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of inputs and stand-in weights.")
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
+@click.option(
+    "--reference",
+    metavar="MODULE:FUNCTION",
+    help="Certify against this torch module of yours, with SOURCE under its own keys; --family gives the recipe.",
+)
 @click.option("--port", metavar="MODULE:FUNCTION", help="Certify this port: a function that returns a Paddle layer.")
 @click.option("--port-weights", type=PathType, help="The port's weights (.pdparams), by its own names.")
 @click.option("--mapping", type=PathType, help="JSON object of torch path to the port's path.")

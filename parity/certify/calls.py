@@ -91,7 +91,8 @@ def replay(
     tensors = [side.tensor(array) for array in inputs]
     for tensor in tensors:
         side.require_gradient(tensor)
-    outputs = flatten(side.modules[path].module(*tensors))
+    # Copies: a layer may overwrite its input, which a leaf of the graph does not allow.
+    outputs = flatten(side.modules[path].module(*(tensor * 1 for tensor in tensors)))
     own = {n: p for n, p in side.parameters.items() if n == path or n.startswith(f"{path}.")}
     wanted = [*tensors, *own.values()]
     found = side.differentiate(outputs, wanted, [side.tensor(array) for array in upstream])

@@ -18,10 +18,13 @@ from parity.certify.gate import Check, Outcome, not_certified, run_gate
 from parity.certify.subject import Subject
 from parity.command import DEFAULT_RECURRENCE
 from parity.errors import ParityInputError
+from parity.networks.user import users_names
 from parity.pairing.match import read_mapping
 from twins.build import set_paddle_device
 from twins.weights import WeightPair, read_pair, read_source, standin_pair
 
+SMALLEST = 18
+"""Depth of the stand-in weights whose family alone is asked for."""
 PARTIAL = "certificate.partial.json"
 """Finished gates of a run that has not ended."""
 
@@ -33,6 +36,7 @@ class Options:
     source: Path | None = None
     target: Path | None = None
     family: str | None = None
+    reference: str | None = None
     port: str | None = None
     port_weights: Path | None = None
     mapping: Path | None = None
@@ -63,7 +67,9 @@ def certify(options: Options) -> Certificate:
         raise ParityInputError(f"{options.report}: cannot make the folder: {error.strerror}") from error
     described = _describe(options, weights, recurrence)
     settings = {"steps": options.steps, "seed": options.seed, "device": options.device, "cityscapes": _root(options)}
-    memory = _Memory(options.report / PARTIAL, {**described, **settings}, lasting=options.port is None)
+    memory = _Memory(
+        options.report / PARTIAL, {**described, **settings}, lasting=options.port is None and options.reference is None
+    )
     with TemporaryDirectory() as folder:
         subject = Subject(
             weights=weights,
@@ -73,6 +79,8 @@ def certify(options: Options) -> Certificate:
             device=options.device,
             steps=options.steps,
             cityscapes=options.cityscapes,
+            reference=options.reference,
+            source=options.source if options.reference is not None else None,
             port=options.port,
             port_weights=options.port_weights,
             mapping=None if options.mapping is None else read_mapping(options.mapping),
@@ -117,8 +125,10 @@ def _outcome(name: str, wanted: bool, subject: Subject, memory: _Memory, options
 
 def _run(name: str, subject: Subject) -> Outcome:
     """The gate's outcome. What a gate raises is why it could not run, not the command's end."""
+    own = [spec for spec in (subject.reference, subject.port) if spec is not None]
     try:
-        return run_gate(GATES[name], subject)
+        with users_names(own):
+            return run_gate(GATES[name], subject)
     except DatasetError as error:
         return not_certified(name, str(error))
     except ParityInputError:
@@ -130,13 +140,14 @@ def _run(name: str, subject: Subject) -> Outcome:
 def _weights(options: Options) -> WeightPair:
     if options.port is not None and options.target is not None:
         raise ParityInputError("give TARGET or --port, not both; a port's weights go to --port-weights")
-    if options.port is None and (options.port_weights or options.mapping):
-        raise ParityInputError("--port-weights and --mapping belong to --port")
-    if options.source is None:
+    if options.port is None and (options.port_weights or options.mapping or options.reference):
+        raise ParityInputError("--port-weights, --mapping and --reference belong to --port")
+    if options.source is None or options.reference is not None:
         family = options.family or "official"
         if not _known_family(family).architecture.heads:
             raise ParityInputError(f"family {family} is a backbone: there is nothing to train or evaluate")
-        return standin_pair(seed=options.seed, family=family, depth=options.depth)
+        depth = options.depth if options.reference is None else SMALLEST
+        return standin_pair(seed=options.seed, family=family, depth=depth)
     if options.target is None:
         weights = read_source(options.source, family=options.family)
     else:
@@ -170,6 +181,7 @@ def _describe(options: Options, weights: WeightPair, recurrence: int) -> dict[st
         "depth": plan.depth,
         "num_classes": plan.num_classes,
         "port": options.port,
+        "reference": options.reference,
     }
 
 

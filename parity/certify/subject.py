@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from cityscapes.generate import make_dataset
 from cityscapes.layout import Sample, decode, list_samples
@@ -19,11 +20,13 @@ from parity.engine.scalars import apply_scalars
 from parity.networks.inputs import DEFAULT_SIZES, make_images
 from parity.networks.modules import ModuleInfo, paddle_modules, torch_modules
 from parity.networks.port import load_port, load_port_weights
+from parity.networks.reference import load_reference, load_reference_weights
 from parity.pairing.match import match_port
 from parity.pairing.propose import Pairing
 from parity.pairing.tensors import Slot, counterparts, match_tensors
 from parity.verdicts.report import Coverage, Report
-from twins.build import build_paddle, build_torch
+from twins.build import build_paddle, build_torch, torch_device
+from twins.tensors import flatten
 from twins.weights import WeightPair
 
 Array = np.ndarray[Any, Any]
@@ -37,6 +40,9 @@ STANDIN_SIZE = (128, 256)
 class Subject:
     """The port and its reference. `edit` is a training mutant: it changes each Paddle side as it is built.
 
+    `reference` names the user's own torch module, into which `source` is loaded; None means the torch twin, with the
+    `weights`. Of a user's reference, the family of `weights` gives preprocessing and recipe alone.
+
     `size` (H, W) is the input of the gates that train; `steps` how many the training gate takes. `folder`
     is for what gates write; `cityscapes` a data set in Cityscapes' layout, generated where there is none.
     """
@@ -49,6 +55,8 @@ class Subject:
     size: tuple[int, int] = (65, 97)
     steps: int = 20
     cityscapes: Path | None = None
+    reference: str | None = None
+    source: Path | None = None
     port: str | None = None
     port_weights: Path | None = None
     mapping: dict[str, str] | None = None
@@ -67,7 +75,7 @@ class Subject:
         """The reference, freshly built and loaded."""
         import torch
 
-        model = build_torch(self.weights, recurrence=self.recurrence, device=self.device).to(getattr(torch, dtype))
+        model = self.make_reference().to(getattr(torch, dtype))
         ours = torch_modules(model)
         apply_scalars(ours, self._boundaries.scalars)
         modules = {path: info for path, info in ours.items() if path in self._followed}
@@ -97,7 +105,28 @@ class Subject:
 
     @cached_property
     def _ours(self) -> dict[str, ModuleInfo]:
-        return torch_modules(build_torch(self.weights, recurrence=self.recurrence, device="cpu"))
+        return torch_modules(self.make_reference())
+
+    def make_reference(self) -> nn.Module:
+        """The torch network in float32, on its device."""
+        if self.reference is None:
+            return build_torch(self.weights, recurrence=self.recurrence, device=self.device)
+        module = load_reference(self.reference)
+        if self.source is not None:
+            load_reference_weights(module, self.source)
+        return module.to(torch_device(self.device))
+
+    @cached_property
+    def num_classes(self) -> int:
+        """Of the logits."""
+        if self.reference is None:
+            return self.weights.plan.num_classes
+        import torch
+
+        module = self.make_reference().eval()
+        with torch.no_grad():
+            outputs = flatten(module(torch.zeros(1, 3, *self.size, device=torch_device(self.device))))
+        return int(outputs[0].shape[1])
 
     def make_port(self, *, loaded: bool = True) -> Any:
         """The Paddle network in float32, before any edit."""
@@ -140,10 +169,10 @@ class Subject:
     @cached_property
     def _boundaries(self) -> Report:
         """How the port corresponds, by a comparison in evaluation mode. The twin does throughout."""
-        if self.port is None:
+        if self.port is None and self.reference is None:
             return Report(layers=(), coverage=Coverage(paired=()))
         self.progress("boundaries of the port's modules")
-        ours = build_torch(self.weights, recurrence=self.recurrence, device=self.device)
+        ours = self.make_reference()
         images = make_images(DEFAULT_SIZES[0], seed=self.seed)
         return compare_models(ours, self.make_port(), images, pairs=self.pairing, mode="isolated", dtypes=["float64"])
 
@@ -172,7 +201,7 @@ class Subject:
         """Images (2, 3, *size) and labels (2, *size) of step `number`: noise and blobs, a tenth of them ignored."""
         rng = np.random.default_rng([self.seed, 3, number])
         images = rng.standard_normal((2, 3, *self.size)).astype(np.float32).astype(np.float64)
-        coarse = rng.integers(0, self.weights.plan.num_classes, (2, *(-(-side // 8) for side in self.size)))
+        coarse = rng.integers(0, self.num_classes, (2, *(-(-side // 8) for side in self.size)))
         labels = coarse.repeat(8, 1).repeat(8, 2)[:, : self.size[0], : self.size[1]]
         return images, np.where(rng.random(labels.shape) < 0.1, 255, labels)
 

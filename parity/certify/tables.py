@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -51,4 +53,6 @@ def summarise(certificate: Certificate) -> str:
 def _figure(value: float | None) -> str:
     if value is None:
         return ""
+    if not math.isfinite(value):
+        return "infinite" if value > 0 else "not a number"
     return f"{value:g}" if value == int(value) and abs(value) < 1e6 else f"{value:.1e}"

@@ -57,11 +57,7 @@ def users_code(specs: Mapping[str, str | None], action: str) -> Iterator[None]:
     """
     own = {option: spec for option, spec in specs.items() if spec is not None}
     try:
-        with ExitStack() as stack:
-            for spec in own.values():
-                stack.enter_context(user_code(_search_folder(spec.rpartition(":")[0])))
-            if own:
-                stack.enter_context(redirect_stdout(sys.stderr))
+        with users_names(own.values()):
             yield
     except (Exception, SystemExit) as error:  # what a user's code may raise is anybody's guess; ours goes on
         option = _find_option(error, own)
@@ -74,6 +70,16 @@ def users_code(specs: Mapping[str, str | None], action: str) -> Iterator[None]:
         where = "" if _is_under(path, OWN) else f", {path.name}:{frame.lineno}"
         what = f"it exits with {text or 0}" if isinstance(error, SystemExit) else f"{type(error).__name__}: {text}"
         raise ParityInputError(f"{option} {spec}: cannot {action} ({what}{where})") from error
+
+
+@contextmanager
+def users_names(specs: Iterable[str]) -> Iterator[None]:
+    """Within, the code that `specs` name finds its own modules first, and prints to standard error."""
+    with ExitStack() as stack:
+        for spec in specs:
+            stack.enter_context(user_code(_search_folder(spec.rpartition(":")[0])))
+            stack.enter_context(redirect_stdout(sys.stderr))
+        yield
 
 
 def _find_option(error: BaseException, specs: Mapping[str, str]) -> str | None:

@@ -186,11 +186,7 @@ def _layer_table(layers: Iterable[Layer]) -> Table:
             f"{comparison.relative:.1e}",
             _ratio(layer),
             ",".join(map(str, comparison.worst_index)),
-            "ok"
-            if comparison
-            else f"{comparison.beyond:,} of {comparison.elements:,}"
-            if comparison.elements
-            else "failed",
+            _outcome(comparison),
         )
     return table
 

@@ -48,7 +48,7 @@ def validation_data(subject: Subject) -> Evidence:
 
 def metric(subject: Subject) -> Evidence:
     """Confusion matrices and mIoU of both networks in float64, each counted by its own framework."""
-    classes = subject.weights.plan.num_classes
+    classes = subject.num_classes
     sides: list[Side] = [subject.torch(), subject.paddle()]
     tables = [np.zeros((classes, classes), np.int64) for _ in sides]
     for side in sides:

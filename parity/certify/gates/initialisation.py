@@ -22,6 +22,8 @@ def run(subject: Subject) -> Evidence:
     """Constants are equal; of the others, mean, deviation and shape are the same within chance."""
     if subject.comes_loaded:
         raise NotCertifiedError("the port comes with its weights: how it would begin is not seen; see --port-weights")
+    if subject.reference is not None:
+        raise NotCertifiedError("the reference's own initialiser was not given")
     ours, theirs = _fresh(subject)
     if ours.keys() != theirs.keys():
         raise NotCertifiedError(f"no counterpart of {sorted(ours.keys() ^ theirs.keys())[0]}")

@@ -155,7 +155,7 @@ def _follow(subject: Subject, side: Side, recipe: Recipe, batches: Sequence[Batc
     run = _Run()
     for number, batch in enumerate(batches, 1):
         subject.progress(f"training, {name}, step {number} / {len(batches)}")
-        run.losses.append(_step(side, trainer, batch, subject.weights.plan.num_classes))
+        run.losses.append(_step(side, trainer, batch, subject.num_classes))
         if number == 1:
             run.statistics = {name: array for name, array in side.state().items() if name.endswith(STATISTICS)}
     return run
@@ -165,7 +165,7 @@ def _isolated(subject: Subject, recipe: Recipe, batches: Sequence[Batch]) -> lis
     """Each step in both frameworks from torch's parameters, statistics and velocities."""
     ours, theirs = subject.torch(), subject.paddle()
     trainers = [_trainer(subject, side, recipe) for side in (ours, theirs)]
-    classes = subject.weights.plan.num_classes
+    classes = subject.num_classes
     state: Found = 0.0, ""
     loss: Found = 0.0, ""
     for number, batch in enumerate(batches, 1):

@@ -10,6 +10,8 @@ from parity.certify.subject import Subject
 
 def run(subject: Subject) -> Evidence:
     """Count the tensors that differ after conversion, that have no counterpart, and that do not come back."""
+    if subject.reference is not None:
+        return _of_a_users_reference(subject)
     weights = subject.weights
     different = list(weights.different) if subject.port is None else subject.port_summary["different"]
     side = subject.paddle("float32")
@@ -22,6 +24,16 @@ def run(subject: Subject) -> Evidence:
     if subject.port is None:
         checks.append(_count("tensors that do not come back bit for bit", _lost(subject)))
     return Evidence(checks=checks, remarks=[f"{len(weights.torch)} tensors"])
+
+
+def _of_a_users_reference(subject: Subject) -> Evidence:
+    summary = subject.port_summary
+    lonely = list(dict.fromkeys([*summary["alone"], *subject.pairing.uncovered]))
+    checks = [
+        _count("tensors without a counterpart", lonely),
+        _count("tensors that differ from the reference's", summary["different"]),
+    ]
+    return Evidence(checks=checks, remarks=[f"{summary['tensors']} tensors"])
 
 
 def _lost(subject: Subject) -> list[str]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from parity.mutants.run import Bench, select
+from parity.networks.inputs import DEFAULT_SIZES
 from parity.verdicts.comparison import compare
 from parity.verdicts.incumbents import CRITERIA, judge
 from tests.parity.mutants.test_mutants import SMALL
@@ -30,7 +31,7 @@ FALSE_PASSES = {
 
 @cache
 def bench() -> Bench:
-    return Bench()
+    return Bench(sizes=DEFAULT_SIZES[:2])
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from converter import Reading
 from families import Preprocessing
 from parity.engine.harness import compare_models
 from parity.errors import ParityInputError
@@ -35,6 +36,7 @@ class Options:
     source: Path | None = None
     target: Path | None = None
     family: str | None = None
+    reading: Reading = field(default_factory=Reading)
     port: str | None = None
     port_weights: Path | None = None
     mapping: Path | None = None
@@ -124,8 +126,8 @@ def _weights(options: Options) -> WeightPair:
     if options.source is None:
         return standin_pair(seed=options.seed, family=options.family or "official")
     if options.target is None:
-        return read_source(options.source, family=options.family)
-    return read_pair(options.source, options.target, family=options.family)
+        return read_source(options.source, family=options.family, reading=options.reading)
+    return read_pair(options.source, options.target, family=options.family, reading=options.reading)
 
 
 def _attention(options: Options, torch_model: Any, paddle_model: Any, inputs: dict[str, Any]) -> Any:

@@ -19,8 +19,7 @@ def build_torch(weights: WeightPair, *, recurrence: int, device: str) -> nn.Modu
 
     if device == "gpu" and not torch.cuda.is_available():
         raise InputError("--device gpu: torch sees no GPU; install a CUDA build of torch or use --device cpu")
-    plan = weights.plan
-    model = build_uninitialised(plan.family.name, num_classes=plan.num_classes, recurrence=recurrence, depth=plan.depth)
+    model = build_uninitialised(**weights.size, recurrence=recurrence)
     load_weights(model, dict(weights.torch))
     return model.to("cuda" if device == "gpu" else "cpu")
 
@@ -29,8 +28,7 @@ def build_paddle(weights: WeightPair, *, recurrence: int) -> Any:
     """The Paddle twin with the target's weights, on the device that `set_paddle_device` chose."""
     from models_paddle import build_uninitialised, load_weights
 
-    plan = weights.plan
-    model = build_uninitialised(plan.family.name, num_classes=plan.num_classes, recurrence=recurrence, depth=plan.depth)
+    model = build_uninitialised(**weights.size, recurrence=recurrence)
     load_weights(model, {to_paddle(name): array for name, array in weights.paddle.items()})
     return model
 

@@ -40,6 +40,8 @@ def _print_weights(report: Report, console: Console) -> None:
         f"{weights['family']}, ResNet-{weights['depth']}, {weights['num_classes']} classes, "
         f"recurrence {report.settings.get('recurrence')}"
     )
+    for note in weights.get("notes", ()):
+        console.print(f"note: {note}", soft_wrap=True)
     different = len(weights["different"])
     copied = "; the port had none of them and was given them by the pairing" if weights.get("copied") else ""
     console.print(

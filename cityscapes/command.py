@@ -154,7 +154,6 @@ def _settings(options: Options, weights: Weights, protocol: Protocol) -> dict[st
     return {
         "split": options.split,
         "family": weights.family,
-        "reading": asdict(options.reading),
         "recurrence": weights.recurrence,
         "window": protocol.window,
         "overlap": None if protocol.window is None else str(protocol.overlap),
@@ -171,6 +170,7 @@ def _identity(options: Options, protocol: Protocol, samples: list[Sample], group
     """What else a saved state must share with the evaluation that takes it up."""
     return {
         "protocol": protocol.name,
+        "reading": {**asdict(options.reading), "ignore": list(options.reading.ignore)},
         "root": str(options.root.resolve()),
         "samples": [sample.name for sample in samples],
         "process": [group.rank, group.size],

@@ -54,6 +54,7 @@ def detect(
     tied = [plan for plan in others if _distance(plan) == _distance(best)]
     if tied or _present(best) < SIMILAR_ENOUGH:
         why = "two families fit equally well" if tied else "it is like no known family"
+        why += f", {best.mismatched[0]}" if best.mismatched and not tied else ""
         listed = "; ".join(f"{plan.family.name}: {_misfit(plan)}" for plan in plans)
         raise InputError(f"{path}: cannot tell its family, {why} ({listed}); pass --family NAME")
     return Detection(make_plan(tensors, best.family, collisions=collisions), _reason(best, others))

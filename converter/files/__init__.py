@@ -31,6 +31,9 @@ FORMATS: Mapping[str, Callable[[Path], tuple[Any, tuple[str, ...]]]] = {
 }
 """What is in a file of each format, and what is to be said of it."""
 
+OLD_PICKLES = (b"}q", b"(d", b"ccollections\nOrderedDict\n")
+"""How a dictionary begins in pickle's protocols 0 and 1, which have no header."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
@@ -142,6 +145,8 @@ def detect_format(path: Path) -> str:
         return "pth"
     if len(head) > 8 and head[8:9] == b"{" and head[6:8] == b"\0\0":
         return "safetensors"
+    if head.startswith(OLD_PICKLES):
+        return "pdparams"
     if head[:1] == b"\x80":
         return "pth" if MAGIC.to_bytes(10, "little") in head else "pdparams"
     raise InputError(f"{path}: not a checkpoint, but {name_kind(path)}")

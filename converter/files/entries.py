@@ -12,6 +12,7 @@ import numpy as np
 
 from converter.errors import InputError
 from converter.files.foreign import Skipped
+from converter.files.keys import find_prefix
 from converter.files.kinds import is_optimiser, name_content
 from converter.files.known import count_known
 from converter.files.reading import UnfitReadingError
@@ -110,13 +111,15 @@ def _count_tensors(state: dict[Any, Any]) -> int:
 def _choose(path: Path, found: Mapping[Where, dict[Any, Any]]) -> tuple[Where, str]:
     """One of `found` and the rule that tells it. Raises InputError if none does."""
     left = list(found)
-    if len({id(state) for state in found.values()}) == 1:
-        return left[0], "the same under each name"
+    if len(left) == 1:
+        return left[0], ""
     for rule, keep in RULES.items():
         kept = keep(found, left)
         if len(kept) == 1:
             return kept[0], rule
         left = kept or left
+    if len({id(found[where]) for where in left}) == 1:
+        return left[0], "the same under each name"
     sets = list_sets({name_set(where): _count_tensors(state) for where, state in found.items()})
     raise InputError(f"{path}: holds several sets of weights: {sets}; choose one with --weights-entry NAME")
 
@@ -132,13 +135,14 @@ def _well_known(found: Mapping[Where, Any], left: list[Where]) -> list[Where]:
 
 
 def _of_a_family(found: Mapping[Where, dict[Any, Any]], left: list[Where]) -> list[Where]:
-    shares = {where: count_known(map(_last_words, found[where])) / len(found[where]) for where in left}
-    return [where for where in left if shares[where] > 0.5]
+    return [where for where in left if _is_network(found[where])]
 
 
-def _last_words(key: Any) -> str:
-    """A key without what may be before it: enough to know a family's by."""
-    return key.removeprefix("module.").removeprefix("model.") if isinstance(key, str) else ""
+def _is_network(state: Mapping[Any, Any]) -> bool:
+    """Whether more than half of a dictionary's keys are a CCNet's, whatever stands before them."""
+    keys = [key for key in state if isinstance(key, str)]
+    prefix = find_prefix(keys) if keys else ""
+    return count_known(key.removeprefix(prefix) for key in keys) > len(state) / 2
 
 
 def _outermost(found: Mapping[Where, Any], left: list[Where]) -> list[Where]:
@@ -148,8 +152,8 @@ def _outermost(found: Mapping[Where, Any], left: list[Where]) -> list[Where]:
 Rule = Callable[[Mapping[Where, dict[Any, Any]], list[Where]], list[Where]]
 RULES: Mapping[str, Rule] = {
     "the only one that is no running average": _not_averaged,
-    f"called {' or '.join(WELL_KNOWN)}, as is usual": _well_known,
     "the only one with a CCNet's keys": _of_a_family,
+    f"called {' or '.join(WELL_KNOWN)}, as is usual": _well_known,
     "what the file holds itself": _outermost,
 }
 """By what it says of the one that it leaves, each applied to what those before it left."""

@@ -29,6 +29,9 @@ SOME = "module."
 NEVER_SINGLE = 8
 """A prefix is common only to at least so many keys, unless it is a wrapper's."""
 
+LONGEST, LONGEST_KEY = 256, 4096
+"""Characters of a prefix, and of a key; a hostile file may have millions."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
@@ -84,6 +87,7 @@ def clean_keys(path: Path, state: Mapping[Any, Any], ignore: tuple[str, ...] = (
 def find_prefix(keys: list[str]) -> str:
     """What stands before every key and is no part of the network: a wrapper's, or what hides a CCNet's keys."""
     common = os.path.commonprefix(keys) if len(keys) > 1 else keys[0].rpartition(".")[0] + "."
+    common = common[:LONGEST]
     prefix = ""
     while piece := next((piece for piece in WRAPPERS if common[len(prefix) :].startswith(piece)), None):
         longer = prefix + piece
@@ -129,7 +133,7 @@ def _match(keys: Iterable[str], globs: tuple[str, ...]) -> list[str]:
 
 def _is_known(key: str) -> bool:
     """Whether a CCNet has a tensor of this name, maybe in a wrapper."""
-    names = [key]
+    names = [key[:LONGEST]]
     while piece := next((piece for piece in WRAPPERS if names[-1].startswith(piece)), None):
         names.append(names[-1].removeprefix(piece))
     return count_known(names) > 0
@@ -137,7 +141,9 @@ def _is_known(key: str) -> bool:
 
 def _check_key(path: Path, key: Any) -> None:
     if not isinstance(key, str):
-        raise InputError(f"{path}: a key is a {type(key).__name__}, not a string")
+        raise InputError(f"{path}: a key is a {type(key).__name__}, not a string; save it with names that are text")
+    if len(key) > LONGEST_KEY:
+        raise InputError(f"{path}: key {one_line(key)} has {len(key)} characters; no network calls a tensor so")
     if not key.isprintable():
         raise InputError(f"{path}: key {one_line(key)} cannot be printed")
 

@@ -102,11 +102,11 @@ def name_archive(names: Sequence[str]) -> str:
         for ending, kind in MEMBERS.items():
             if name.endswith(ending):
                 return kind
+    if any(name.endswith("/data.pkl") for name in names):
+        return "a zip archive with a checkpoint's parts in another folder than torch's; save it again with torch"
     within = [name for name in names if name.endswith(CHECKPOINTS)]
     if within:
         return f"a zip archive that holds {one_line(within[0])}; {UNPACK}"
-    if any(name.endswith("data.pkl") for name in names):
-        return "a zip archive with a checkpoint's parts in folders of their own; save the checkpoint again with torch"
     return "a zip archive, but not one that torch.save wrote (no data.pkl); give a checkpoint"
 
 

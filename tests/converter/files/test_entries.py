@@ -57,6 +57,11 @@ SEVERAL: dict[str, tuple[Any, str, str]] = {
     "a usual name": ({"model": STATE, "extra": OTHER}, "model", "called state_dict or model"),
     "a usual name further out": ({"head": {"model": OTHER}, "model": STATE}, "model", "called state_dict or model"),
     "the file itself": ({**STATE, "extra": OTHER}, ".", "what the file holds itself"),
+    "a network beside a usual name": (
+        {"state_dict": OTHER, "x": NETWORK},
+        "x",
+        "the only one with a CCNet's keys",
+    ),
     "a network": ({"x": NETWORK, "y": OTHER}, "x", "the only one with a CCNet's keys"),
     "a network in a wrapper": (
         {"x": OTHER, "y": {f"module.{key}": value for key, value in NETWORK.items()}},

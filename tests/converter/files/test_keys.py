@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from converter import InputError, Reading, read_checkpoint
+from converter import InputError, Reading, convert_file, read_checkpoint
 from converter.files.keys import WRAPPERS, find_prefix
 from converter.files.strangers import STRANGERS
 from converter.origin import canonical_form
@@ -85,6 +85,16 @@ def test_a_ports_own_names(tmp_path: Path) -> None:
     assert list(checkpoint.named_as(["w", "b"])) == ["w", "b"]
     assert list(checkpoint.named_as(["model.w", "model.b"])) == ["model.w", "model.b"]
     assert "total_ops" in checkpoint.named_as(["model.w", "model.b", "total_ops"])
+
+
+@pytest.mark.parametrize("piece", ["module.", "a.", "."])
+def test_keys_of_any_length_end_soon(tmp_path: Path, piece: str) -> None:
+    for count in (100, 1_000_000):
+        state = {f"{piece * count}{name}": np.ones(1, np.float32) for name in "abcdefgh"}
+        path = save_pth(tmp_path / "x.pth", state)
+        with pytest.raises(InputError) as caught:
+            convert_file(path, tmp_path / "out.pdparams", load_check=lambda plan, tensors: None, family="official")
+        assert len(str(caught.value)) < 10_000
 
 
 STRANGE = {

@@ -32,10 +32,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "weights.pdparams"
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 def test_plain_pickles(path: Path, protocol: int) -> None:
     path.write_bytes(pickle.dumps(ARRAYS, protocol))
     assert_same_tensors(read_pdparams(path), ARRAYS)
+    assert_same_tensors(read_checkpoint(path).tensors, ARRAYS)
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4])

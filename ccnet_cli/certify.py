@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ccnet_cli.common import PathType, family_option, json_option, phases, reports_errors
+from ccnet_cli.common import PathType, family_option, json_option, phases, reading_options, reports_errors
 
 
 def split_names(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -49,6 +49,7 @@ def split_names(context: click.Context, parameter: click.Parameter, values: tupl
     "--report", type=PathType, default=Path(), metavar="DIR", help="Write certificate.json and .html here. [default: .]"
 )
 @family_option
+@reading_options
 @json_option
 @reports_errors("interrupted; the same command goes on after the last gate that ran")
 def certify(as_json: bool, depth: str, **options: Any) -> None:

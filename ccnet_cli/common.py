@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from converter import Reading
 from converter.errors import ConverterError
 from twins.processor import configure_processor
 
@@ -25,6 +26,26 @@ INTERRUPTED = threading.Event()
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 family_option = click.option("--family", metavar="NAME", help="Do not detect the family; take this one.")
+
+
+def reading_options(command: Command) -> Command:
+    """The options of how a checkpoint is read, given to the command as one `reading`."""
+
+    @click.option(
+        "--weights-entry",
+        metavar="NAME",
+        help="The set of weights to take from a file with several, such as ema.model.",
+    )
+    @click.option("--ignore", multiple=True, metavar="GLOB", help="Leave these keys of the file out.")
+    @click.option("--without-auxiliary", is_flag=True, help="Leave the auxiliary head out, which only training needs.")
+    @functools.wraps(command)
+    def wrapper(
+        *args: Any, weights_entry: str | None, ignore: tuple[str, ...], without_auxiliary: bool, **kwargs: Any
+    ) -> Any:
+        reading = Reading(entry=weights_entry, ignore=ignore, without_auxiliary=without_auxiliary)
+        return command(*args, reading=reading, **kwargs)
+
+    return wrapper  # type: ignore[return-value]
 
 
 def reports_errors(interrupted: str = "interrupted") -> Callable[[Command], Command]:

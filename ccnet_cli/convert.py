@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import converter
-from ccnet_cli.common import PathType, family_option, json_option, phases, reports_errors
+from ccnet_cli.common import PathType, family_option, json_option, phases, reading_options, reports_errors
 from converter.errors import ConverterError
 
 
@@ -20,6 +20,7 @@ from converter.errors import ConverterError
     "  ccnet-convert official.pth out.pdparams --dry-run\n"
     "  ccnet-convert out.pdparams back.pth\n"
     "  ccnet-convert paddleseg.pdparams out.safetensors\n"
+    "  ccnet-convert training.pth out.pdparams --weights-entry state_dict_ema --ignore 'distill.*'\n"
     "  ccnet-convert --inspect official.pth\n"
     "  ccnet-convert --diff official.pth out.pdparams\n"
     "\n\nExit code: 0 success, 1 the conversion failed, two files differ or a hash is wrong, 2 bad input."
@@ -29,6 +30,7 @@ from converter.errors import ConverterError
 @click.option("--inspect", is_flag=True, help="Say what SOURCE is and holds; convert nothing.")
 @click.option("--diff", is_flag=True, help="Compare SOURCE and TARGET under canonical names; convert nothing.")
 @family_option
+@reading_options
 @click.option("--recurrence", type=click.IntRange(0), metavar="N", help="Passes of attention, for the manifest.")
 @click.option(
     "--to", "keys", metavar="NAME", help="Keys of TARGET: canonical, or the family's own. [default: by TARGET's ending]"
@@ -47,7 +49,14 @@ from converter.errors import ConverterError
 @json_option
 @reports_errors("interrupted; no file was changed")
 def convert(
-    source: Path, target: Path | None, inspect: bool, diff: bool, family: str | None, as_json: bool, **options: Any
+    source: Path,
+    target: Path | None,
+    inspect: bool,
+    diff: bool,
+    family: str | None,
+    reading: converter.Reading,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Convert the checkpoint SOURCE to TARGET, both .pth, .pdparams or .safetensors, in either direction.
 
@@ -58,12 +67,12 @@ def convert(
     if inspect and (diff or target is not None):
         raise click.UsageError("--inspect takes one file and goes without --diff")
     if inspect:
-        sys.exit(_inspect(source, family, as_json))
+        sys.exit(_inspect(source, as_json, family=family, reading=reading))
     if target is None:
         raise click.UsageError("Missing argument 'TARGET'.")
     if diff:
-        sys.exit(_diff(source, target, family, as_json))
-    _convert(source, target, as_json, family=family, **options)
+        sys.exit(_diff(source, target, as_json, family=family, reading=reading))
+    _convert(source, target, as_json, family=family, reading=reading, **options)
 
 
 def _convert(source: Path, target: Path, as_json: bool, **options: Any) -> None:
@@ -78,11 +87,11 @@ def _convert(source: Path, target: Path, as_json: bool, **options: Any) -> None:
         print_conversion(conversion, source, target)
 
 
-def _inspect(path: Path, family: str | None, as_json: bool) -> int:
+def _inspect(path: Path, as_json: bool, **options: Any) -> int:
     from converter.inspect import inspect_file
     from converter.reports import print_inspection
 
-    inspection = inspect_file(path, family=family)
+    inspection = inspect_file(path, **options)
     if as_json:
         click.echo(json.dumps(inspection.to_json()))
     else:
@@ -90,11 +99,11 @@ def _inspect(path: Path, family: str | None, as_json: bool) -> int:
     return 0 if inspection else 1
 
 
-def _diff(left: Path, right: Path, family: str | None, as_json: bool) -> int:
+def _diff(left: Path, right: Path, as_json: bool, **options: Any) -> int:
     from converter.difference import compare_files
     from converter.reports import print_difference
 
-    difference = compare_files(left, right, family=family)
+    difference = compare_files(left, right, **options)
     if as_json:
         click.echo(json.dumps(difference.to_json()))
     else:
@@ -115,7 +124,12 @@ def _load_into_torch(plan: converter.Plan, tensors: dict[str, Any]) -> None:
 
 
 def _load_into_twin(package: Any, plan: converter.Plan, tensors: dict[str, Any]) -> None:
-    size = {"num_classes": plan.num_classes, "recurrence": 0, "depth": plan.depth}
+    size = {
+        "num_classes": plan.num_classes,
+        "recurrence": 0,
+        "depth": plan.depth,
+        "auxiliary": plan.auxiliary or not plan.family.architecture.heads,
+    }
     model = package.build_uninitialised(plan.family.name, **size)
     try:
         package.load_weights(model, tensors)

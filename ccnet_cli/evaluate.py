@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ccnet_cli.common import PathType, family_option, json_option, parse_size, phases, reports_errors
+from ccnet_cli.common import PathType, family_option, json_option, parse_size, phases, reading_options, reports_errors
 
 
 def parse_scales(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
@@ -92,6 +92,7 @@ def parse_counts(context: click.Context, parameter: click.Parameter, value: str)
 @click.option("--size", callback=parse_size, metavar="H[,W]", help="Of what is generated. [default: 1024,2048]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is generated.")
 @family_option
+@reading_options
 @json_option
 @reports_errors("interrupted; --resume goes on where an evaluation stopped")
 def evaluate(

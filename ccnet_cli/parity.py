@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ccnet_cli.common import PathType, family_option, json_option, parse_size, phases, reports_errors
+from ccnet_cli.common import PathType, family_option, json_option, parse_size, phases, reading_options, reports_errors
 
 
 @click.command(
@@ -69,6 +69,7 @@ from ccnet_cli.common import PathType, family_option, json_option, parse_size, p
 @click.option("--export-repro", type=PathType, metavar="DIR", help="Write the guilty layer alone, with a script.")
 @click.option("--report", type=PathType, metavar="DIR", help="Write report.json and report.html here.")
 @family_option
+@reading_options
 @json_option
 @reports_errors()
 def parity(as_json: bool, **options: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from cityscapes.result import Result
 from cityscapes.state import State
 from cityscapes.totals import Totals
 from cityscapes.weights import Weights, read_weights
+from converter import Reading
 
 CITYSCAPES_VAL = 500
 """Images."""
@@ -35,6 +36,7 @@ class Options:
     torch: Path | None = None
     paddle: Path | None = None
     family: str | None = None
+    reading: Reading = field(default_factory=Reading)
     protocol: str | None = None
     split: str = "val"
     whole: bool = False
@@ -61,7 +63,13 @@ def run(options: Options) -> tuple[Result, Group]:
     _check_labels(samples[0], options.split)
     with show_progress(enabled=group.leads) as display:
         display.begin("reading weights")
-        weights = read_weights(options.torch, options.paddle, family=options.family, recurrence=options.recurrence)
+        weights = read_weights(
+            options.torch,
+            options.paddle,
+            family=options.family,
+            recurrence=options.recurrence,
+            reading=options.reading,
+        )
         protocol = choose_protocol(options, weights)
         settings = _settings(options, weights, protocol)
         state = State({**settings, **_identity(options, protocol, samples, group)})
@@ -162,6 +170,7 @@ def _identity(options: Options, protocol: Protocol, samples: list[Sample], group
     """What else a saved state must share with the evaluation that takes it up."""
     return {
         "protocol": protocol.name,
+        "reading": {**asdict(options.reading), "ignore": list(options.reading.ignore)},
         "root": str(options.root.resolve()),
         "samples": [sample.name for sample in samples],
         "process": [group.rank, group.size],
@@ -171,7 +180,7 @@ def _identity(options: Options, protocol: Protocol, samples: list[Sample], group
 
 
 def _notes(options: Options, weights: Weights, protocol: Protocol) -> list[str]:
-    notes = []
+    notes = list(weights.pair.notes)
     if weights.pair.recurrence is None and options.recurrence is None:
         notes.append(f"no file says how often attention is passed; {weights.recurrence} was taken, see --recurrence")
     own = FAMILY_PROTOCOLS[weights.family]

@@ -9,7 +9,7 @@ from typing import Any
 from cityscapes.errors import DatasetError
 from cityscapes.labels import NUM_CLASSES
 from cityscapes.networks import Network, PaddleNetwork, TorchNetwork
-from converter.files import file_digest
+from converter.files import Reading, file_digest
 from converter.manifest import manifest_path, read_manifest
 from families import PublishedFigure
 from twins.build import build_paddle, build_torch, set_paddle_device
@@ -65,12 +65,22 @@ class Weights:
         return networks
 
 
-def read_weights(torch: Path | None, paddle: Path | None, *, family: str | None, recurrence: int | None) -> Weights:
-    """Read one file, or a checkpoint and its conversion. Raises InputError, ParityInputError or DatasetError."""
+def read_weights(
+    torch: Path | None,
+    paddle: Path | None,
+    *,
+    family: str | None,
+    recurrence: int | None,
+    reading: Reading | None = None,
+) -> Weights:
+    """Read one file, or a checkpoint and its conversion, as `reading` says.
+
+    Raises InputError, ParityInputError or DatasetError.
+    """
     first, last = torch or paddle, paddle or torch
     if first is None or last is None:
         raise DatasetError("nothing to evaluate: give --torch FILE, --paddle FILE or both")
-    pair = read_pair(first, last, family=family)
+    pair = read_pair(first, last, family=family, reading=reading)
     plan = pair.plan
     if not plan.family.architecture.heads:
         raise DatasetError(f"{first}: a backbone without a segmentation head cannot be evaluated")

@@ -8,7 +8,7 @@ from converter.detect import Detection, detect
 from converter.difference import Difference, compare_files
 from converter.errors import ConverterError, InputError
 from converter.execute import TARGET_DTYPES, execute
-from converter.files import Checkpoint, read_checkpoint
+from converter.files import Checkpoint, Reading, read_checkpoint
 from converter.inspect import Inspection, inspect_file
 from converter.manifest import restore
 from converter.plan import Plan, Step, make_plan
@@ -23,6 +23,7 @@ __all__ = [
     "InputError",
     "Inspection",
     "Plan",
+    "Reading",
     "Step",
     "compare_files",
     "convert_file",

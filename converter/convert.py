@@ -14,12 +14,12 @@ import numpy as np
 from converter.detect import Detection, detect
 from converter.errors import ConverterError, InputError
 from converter.execute import cast, execute
-from converter.files import check_readable, file_digest, read_checkpoint
+from converter.files import Reading, check_readable, file_digest, read_checkpoint
 from converter.files.atomic import check_writable, staged
 from converter.files.write import read_tensors, write_tensors
 from converter.manifest import Manifest, describe_file, make_manifest, manifest_path, write_manifest
-from converter.origin import Origin, trace
-from converter.plan import Plan, Tensors, make_plan
+from converter.origin import Origin, describe_network, trace
+from converter.plan import AUXILIARY_LEFT_OUT, Plan, Tensors, make_plan
 from converter.target import CANONICAL, Target, check_target, choose_target
 
 Array = np.ndarray[Any, Any]
@@ -63,7 +63,8 @@ def convert_tensors(tensors: Tensors, family: str | None = None, *, dtype: str =
 def checked_plan(detection: Detection, path: str) -> Plan:
     """The detected plan. Raises InputError, with all its problems on one line, if it has any."""
     if not detection.plan:
-        raise InputError(f"{path}: not a complete {detection.plan.family.name} checkpoint: {detection.plan.explain()}")
+        plan = detection.plan
+        raise InputError(f"{path}: not a complete {plan.family.name} checkpoint: {plan.explain()}{plan.way_on()}")
     return detection.plan
 
 
@@ -78,6 +79,7 @@ def convert_file(
     dtype: str | None = None,
     abn_semantics: str | None = None,
     align_corners: bool | None = None,
+    reading: Reading | None = None,
     dry_run: bool = False,
     force: bool = False,
     progress: Progress = lambda phase: None,
@@ -85,10 +87,10 @@ def convert_file(
     """Convert `source` to `target`, both .pth, .pdparams or .safetensors, with its manifest if it needs one.
 
     The target has the twins' names if it is a .pdparams, else the family's own, or those that `keys` asks for
-    ("canonical" or the family's name). `dtype` is float32 by default, or what the family's own keys had.
-    The written file is read back, compared bit for bit with what was to be written and, with the twins' names,
-    passed to `load_check` before it takes its name. A dry run writes nothing and checks what can be checked
-    without writing.
+    ("canonical" or the family's name). `reading` is how the source is read. `dtype` is float32 by default, or what
+    the family's own keys had. The written file is read back, compared bit for bit with what was to be written and,
+    with the twins' names, passed to `load_check` before it takes its name. A dry run writes nothing and checks what
+    can be checked without writing.
     Raises InputError for files that cannot be converted, ConverterError if the result is not right.
     """
     check_readable(source)
@@ -96,10 +98,13 @@ def convert_file(
     with ThreadPoolExecutor(1) as worker:
         source_digest = worker.submit(file_digest, source)
         progress("reading")
-        origin = trace(read_checkpoint(source), family=family, abn_semantics=abn_semantics, digest=source_digest.result)
+        origin = trace(
+            read_checkpoint(source, reading), family=family, abn_semantics=abn_semantics, digest=source_digest.result
+        )
         output = choose_target(target, checked_plan(origin.detection, str(source)).family, keys=keys)
         _check_manifest(origin, output, force=force)
         manifest = _make_manifest(origin, output, dtype=dtype, recurrence=recurrence, align_corners=align_corners)
+        manifest.notes = describe_network(origin, chosen=abn_semantics is not None)
         conversion = Conversion(origin=origin, target=output, manifest=manifest)
         if dry_run:
             deque(_make_tensors(conversion), maxlen=0)
@@ -138,7 +143,7 @@ def _make_manifest(
         recurrence=recurrence,
         align_corners=align_corners if family.architecture.heads else None,
     )
-    manifest.reversible = origin.exact
+    manifest.reversible &= origin.exact
     return manifest
 
 
@@ -152,7 +157,7 @@ def _write_verified(
     digest = worker.submit(file_digest, path)
     progress("reading back")
     written = _read_back(path, conversion)
-    conversion.origin.checkpoint.tensors.clear()  # unmaps the source: the network below needs the memory
+    conversion.origin.checkpoint.release()  # unmaps the source: the network below needs the memory
     if target.twin:
         progress("loading into the twin")
         load_check(plan, written)
@@ -171,7 +176,10 @@ def _make_tensors(conversion: Conversion, *, record: bool = False) -> Iterator[t
             name = target.rename(canonical)
             yield name, manifest.add(step, name, tensors[step.source], array) if record else array
         return
+    left_out = {step.source for step in conversion.detection.plan.drops if step.reason == AUXILIARY_LEFT_OUT}
     for key, source in tensors.items():
+        if key in left_out:
+            continue
         array = cast(key, source, dtype=manifest.dtype if source.dtype.kind == "f" else "keep")
         yield key, manifest.add_copy(key, source, array) if record else array
 

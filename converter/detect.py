@@ -28,27 +28,33 @@ def detect(
     family: str | None = None,
     collisions: Collection[str] = (),
     form: Callable[[Family], Family] = lambda family: family,
+    without_auxiliary: bool = False,
 ) -> Detection:
     """Plan for `family`, or for the one family whose keys and shapes are nearest to the checkpoint's.
 
-    `form` changes each candidate first, such as to the twins' names for its own.
+    `form` changes each candidate first, such as to the twins' names for its own. `without_auxiliary` leaves the
+    auxiliary head out.
 
     Raises InputError, listing every candidate and how far it is, if none is near or two are equally so,
     and if `family` is unknown.
     """
     if family is not None:
         try:
-            return Detection(
-                make_plan(tensors, form(get_family(family)), collisions=collisions), "asked for by --family"
-            )
+            chosen = form(get_family(family))
+            plan = make_plan(tensors, chosen, collisions=collisions, without_auxiliary=without_auxiliary)
+            return Detection(plan, "asked for by --family")
         except ValueError as error:
             raise InputError(f"{path}: {error}") from None
-    plans = [make_plan(tensors, form(candidate), check_values=False) for candidate in FAMILIES.values()]
+    plans = [
+        make_plan(tensors, form(candidate), check_values=False, without_auxiliary=without_auxiliary)
+        for candidate in FAMILIES.values()
+    ]
     plans.sort(key=_distance)
     best, *others = plans
     tied = [plan for plan in others if _distance(plan) == _distance(best)]
     if tied or _present(best) < SIMILAR_ENOUGH:
         why = "two families fit equally well" if tied else "it is like no known family"
+        why += f", {best.mismatched[0]}" if best.mismatched and not tied else ""
         listed = "; ".join(f"{plan.family.name}: {_misfit(plan)}" for plan in plans)
         raise InputError(f"{path}: cannot tell its family, {why} ({listed}); pass --family NAME")
     return Detection(make_plan(tensors, best.family, collisions=collisions), _reason(best, others))

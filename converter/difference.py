@@ -11,8 +11,9 @@ import numpy as np
 from converter.detect import detect
 from converter.errors import InputError
 from converter.execute import execute
-from converter.files import read_checkpoint
-from converter.origin import canonical_tensors, has_canonical_names
+from converter.files import Checkpoint, Reading, read_fitting
+from converter.origin import canonical_tensors, has_canonical_names, with_torch_leaves
+from families.architecture import AUXILIARY
 
 Array = np.ndarray[Any, Any]
 
@@ -44,6 +45,7 @@ class Difference:
     different: tuple[TensorDifference, ...]
     only_left: tuple[str, ...]
     only_right: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return not (self.different or self.only_left or self.only_right)
@@ -57,17 +59,20 @@ class Difference:
         return content
 
 
-def compare_files(left: Path, right: Path, *, family: str | None = None) -> Difference:
+def compare_files(left: Path, right: Path, *, family: str | None = None, reading: Reading | None = None) -> Difference:
     """Compare two checkpoint files of any format and family.
 
     Each is mapped to canonical names, InPlaceABN's scales folded, in its own dtypes. Counters and layers
-    that no CCNet has are left out. Raises InputError if one cannot be read or mapped.
+    that no CCNet has are left out. `reading` is of those of the two that have what it names.
+    Raises InputError if one cannot be read or mapped.
     """
-    (left_family, ours), (right_family, theirs) = (_read(path, family) for path in (left, right))
+    checkpoints = read_fitting((left, right), reading or Reading())
+    (left_family, ours), (right_family, theirs) = (_map(checkpoint, family) for checkpoint in checkpoints)
     different = {name: _compare(name, ours[name], theirs[name]) for name in ours if name in theirs}
     return Difference(
         left=str(left),
         right=str(right),
+        notes=tuple(f"{found.path}: {note}" for found in checkpoints for note in _describe(found)),
         families=(left_family, right_family),
         equal=tuple(name for name, found in different.items() if found is None),
         different=tuple(found for found in different.values() if found is not None),
@@ -76,12 +81,28 @@ def compare_files(left: Path, right: Path, *, family: str | None = None) -> Diff
     )
 
 
-def _read(path: Path, family: str | None) -> tuple[str | None, dict[str, Array]]:
-    checkpoint = read_checkpoint(path)
+def _describe(checkpoint: Checkpoint) -> list[str]:
+    """What was taken off and left out, and what else is to be said."""
+    off = [f"taken off: {', '.join(checkpoint.wrappers)}"] if checkpoint.wrappers else []
+    skipped = [f"skipped: {', '.join(checkpoint.skipped)}"] if checkpoint.skipped else []
+    return [*off, *skipped, *checkpoint.notes]
+
+
+def _map(checkpoint: Checkpoint, family: str | None) -> tuple[str | None, dict[str, Array]]:
+    path = checkpoint.path
     if has_canonical_names(checkpoint):
-        tensors = canonical_tensors(checkpoint)
-        return None, {name: array for name, array in tensors.items() if not name.endswith("num_batches_tracked")}
-    plan = detect(checkpoint.tensors, path=str(path), family=family, collisions=checkpoint.collisions).plan
+        left_out = (AUXILIARY,) if checkpoint.reading.without_auxiliary else ()
+        tensors = canonical_tensors(checkpoint).items()
+        kept = {name: array for name, array in tensors if not name.startswith(left_out)}
+        return None, {name: array for name, array in kept.items() if not name.endswith("num_batches_tracked")}
+    checkpoint = with_torch_leaves(checkpoint)
+    plan = detect(
+        checkpoint.tensors,
+        path=str(path),
+        family=family,
+        collisions=checkpoint.collisions,
+        without_auxiliary=checkpoint.reading.without_auxiliary,
+    ).plan
     if plan.mismatched:
         raise InputError(f"{path}: not a {plan.family.name} checkpoint: {plan.explain()}")
     mapped = {name: array for _, name, array in execute(plan, checkpoint.tensors, dtype="keep")}

@@ -36,7 +36,7 @@ def render_table() -> str:
 
 
 def _scales(family: Family) -> str:
-    if any(rule.layer == "abn" for rule in family.rules):
+    if family.scales == "fold":
         return "folded"
     return "plain; folded on request" if family.fold_optional else "plain"
 

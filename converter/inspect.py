@@ -12,9 +12,16 @@ import numpy as np
 
 from converter.detect import Detection, detect
 from converter.errors import InputError
-from converter.files import Checkpoint, file_digest, read_checkpoint
+from converter.files import Checkpoint, Reading, file_digest, read_checkpoint
 from converter.manifest import manifest_path, read_manifest
-from converter.origin import canonical_form, canonical_tensors, has_canonical_names
+from converter.origin import (
+    Origin,
+    canonical_form,
+    canonical_tensors,
+    describe_network,
+    has_canonical_names,
+    with_torch_leaves,
+)
 from converter.target import CANONICAL
 from families import get_family
 
@@ -31,7 +38,8 @@ class Inspection:
     family's name), `architecture` and what else follows from them. `problems` are what a conversion would
     refuse, by kind. `parameters` counts elements that are trained, `buffers` the others. `suspicious` are
     tensors by what is odd about them. `name_hash` is the hash in the file's name, `name_hash_matches`
-    whether the file has it.
+    whether the file has it. `auxiliary` tells whether the network has its auxiliary head, `sets` are all state dicts of
+    the file with the number of their tensors, `notes` what a conversion would tell.
     """
 
     file: str
@@ -58,6 +66,9 @@ class Inspection:
     suspicious: Mapping[str, list[str]]
     negative_scales: int | None = None
     published: list[dict[str, Any]] = field(default_factory=list)
+    auxiliary: bool | None = None
+    sets: Mapping[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return self.name_hash_matches is not False
@@ -67,9 +78,14 @@ class Inspection:
         return asdict(self)
 
 
-def inspect_file(path: Path, *, family: str | None = None) -> Inspection:
-    """Inspect the file at `path`. Raises InputError if it cannot be read; an unknown family is no error."""
-    checkpoint = read_checkpoint(path)
+def inspect_file(path: Path, *, family: str | None = None, reading: Reading | None = None) -> Inspection:
+    """Inspect the file at `path`, read as `reading` says.
+
+    Raises InputError if it cannot be read; an unknown family is no error.
+    """
+    checkpoint = read_checkpoint(path, reading)
+    if not has_canonical_names(checkpoint):
+        checkpoint = with_torch_leaves(checkpoint)
     digest = file_digest(path)
     found = NAME_HASH.search(path.name)
     name_hash = found and found[1]
@@ -90,6 +106,8 @@ def inspect_file(path: Path, *, family: str | None = None) -> Inspection:
         skipped=list(checkpoint.skipped),
         dtypes=_count_dtypes(checkpoint),
         suspicious=find_suspicious(checkpoint.tensors),
+        sets=dict(checkpoint.sets),
+        notes=_list_notes(checkpoint, detection),
         **(_describe(checkpoint, detection) if detection else {"family": None}),
         **facts,
     )
@@ -126,18 +144,26 @@ def _oddities(name: str, array: Array) -> Iterator[str]:
 def _identify(checkpoint: Checkpoint, digest: str, family: str | None) -> tuple[Detection | None, str, dict[str, Any]]:
     """The family's plan, why, and what only a manifest knows."""
     facts: dict[str, Any] = {}
+    options: dict[str, Any] = {"without_auxiliary": checkpoint.reading.without_auxiliary}
     try:
         if not has_canonical_names(checkpoint):
-            detection = detect(checkpoint.tensors, path="", family=family, collisions=checkpoint.collisions)
+            detection = detect(checkpoint.tensors, path="", family=family, collisions=checkpoint.collisions, **options)
             return detection, detection.reason, facts
         beside = manifest_path(checkpoint.path)
         manifest = read_manifest(beside) if beside.exists() else None
         if manifest is not None and (manifest.target or {}).get("sha256") == digest:
             family, facts = manifest.family, {"recurrence": manifest.recurrence}
-        detection = detect(canonical_tensors(checkpoint), path="", family=family, form=canonical_form)
+        detection = detect(canonical_tensors(checkpoint), path="", family=family, form=canonical_form, **options)
         return detection, "its manifest says so" if facts else detection.reason, facts
     except InputError as error:
         return None, str(error).removeprefix(": "), facts
+
+
+def _list_notes(checkpoint: Checkpoint, detection: Detection | None) -> list[str]:
+    if detection is None:
+        return list(checkpoint.notes)
+    origin = Origin(checkpoint=checkpoint, detection=detection, converted=has_canonical_names(checkpoint))
+    return describe_network(origin)
 
 
 def _describe(checkpoint: Checkpoint, detection: Detection) -> dict[str, Any]:
@@ -152,7 +178,8 @@ def _describe(checkpoint: Checkpoint, detection: Detection) -> dict[str, Any]:
         "depth": plan.depth,
         "num_classes": plan.num_classes if heads else None,
         "align_corners": family.preprocessing_for(name).align_corners if heads else None,
-        "architecture": asdict(family.architecture),
+        "architecture": asdict(plan.family.architecture),
+        "auxiliary": plan.auxiliary if heads else None,
         "problems": {kind: list(entries) for kind, entries in plan.problems().items()},
         "negative_scales": sum(int(np.signbit(tensors[scale]).sum()) for scale in scales),
         "published": [asdict(figure) for figure in family.published_for(name, depth=plan.depth)],

@@ -16,7 +16,7 @@ import numpy as np
 from converter.errors import InputError
 from converter.files import Checkpoint
 from converter.operations import OPERATIONS
-from converter.plan import Plan, Step
+from converter.plan import AUXILIARY_LEFT_OUT, Plan, Step
 
 Array = np.ndarray[Any, Any]
 Record = dict[str, Any]
@@ -31,7 +31,9 @@ class Manifest:
     elements that the fold's inverse does not give back. `reversible` tells whether the target's dtype
     holds every source value, so that `restore` is bit-exact. `align_corners` is of the resize of logits,
     by the source's file name or the user's word; None without heads. `skipped` names entries of the file
-    that were not read.
+    that were not read. `auxiliary` tells whether the network has its auxiliary head, `scales` how those that could be
+    folded were read ("fold" or "plain"), `sets` all state dicts of the file with the number of their tensors, and
+    `notes` what else the user was told.
     """
 
     family: str
@@ -49,6 +51,10 @@ class Manifest:
     versions: dict[str, str] = field(default_factory=dict)
     align_corners: bool | None = None
     skipped: list[str] = field(default_factory=list)
+    auxiliary: bool = True
+    scales: str | None = None
+    sets: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, step: Step, target_name: str, source: Array, target: Array) -> Array:
         """Record one transfer; returns `target`."""
@@ -79,7 +85,12 @@ class Manifest:
 
 
 def make_manifest(
-    plan: Plan, checkpoint: Checkpoint, *, dtype: str, recurrence: int | None, align_corners: bool | None = None
+    plan: Plan,
+    checkpoint: Checkpoint,
+    *,
+    dtype: str,
+    recurrence: int | None,
+    align_corners: bool | None = None,
 ) -> Manifest:
     """A manifest of `plan` without its transfers, which are added as they are done."""
     return Manifest(
@@ -91,11 +102,14 @@ def make_manifest(
         target=None,
         wrappers=list(checkpoint.wrappers),
         dtype=dtype,
-        reversible=True,
+        reversible=not any(step.reason == AUXILIARY_LEFT_OUT for step in plan.drops),
         dropped=[_dropped(step, checkpoint.tensors[step.source]) for step in plan.drops],
         versions=_versions(),
         align_corners=align_corners,
         skipped=list(checkpoint.skipped),
+        auxiliary=plan.auxiliary,
+        scales=plan.family.scales,
+        sets=dict(checkpoint.sets),
     )
 
 
@@ -123,16 +137,19 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 def read_manifest(path: Path) -> Manifest:
     """The manifest at `path`. Raises InputError if it is missing or not one."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is not a regular file; move it away")
     try:
         return Manifest(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not a readable manifest ({error})") from None
 
 
 def restore(tensors: Mapping[str, Array], manifest: Manifest) -> dict[str, Array]:
     """The way back: converted `tensors`, by their names in the target, to the source's keys and dtypes.
 
-    Bit-exact if `manifest.reversible`. Dropped tensors come back with their recorded values.
+    Bit-exact if `manifest.reversible`. Dropped tensors come back with their recorded values; of an auxiliary head
+    that was left out there are none.
     """
     records = {record["source"]: record for record in manifest.folded}
     restored = {}
@@ -142,12 +159,15 @@ def restore(tensors: Mapping[str, Array], manifest: Manifest) -> dict[str, Array
         source = entry["source"]
         restored[source] = operation.invert(tensors[entry["target"]], records.get(source, {}), dtype)
     for entry in manifest.dropped:
-        restored[entry["source"]] = _dropped_array(entry)
+        if entry["reason"] != AUXILIARY_LEFT_OUT:
+            restored[entry["source"]] = _dropped_array(entry)
     return restored
 
 
 def _dropped(step: Step, array: Array) -> Record:
     entry: Record = {"source": step.source, "reason": step.reason, "dtype": str(array.dtype)}
+    if step.reason == AUXILIARY_LEFT_OUT:
+        return {**entry, "shape": list(array.shape)}
     if array.size == 1:
         return {**entry, "value": array.tolist()}
     data = base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode("ascii")

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 LISTED = 6
+SHOWN = 400
+"""Names in a summary, and characters of each."""
 NUMBER = re.compile(r"(?<![0-9])(?:0|[1-9][0-9]{0,8})(?![0-9])")
 """As PyTorch writes an index; `01` is no number, and neither is one of hostile length."""
 
@@ -24,7 +26,7 @@ def collapse(names: Iterable[str]) -> dict[str, int]:
 
 def summarize(names: Sequence[str]) -> str:
     """At most `LISTED` collapsed names on one line, and how many more there are."""
-    collapsed = list(collapse(names))
+    collapsed = [name if len(name) <= SHOWN else f"{name[:SHOWN]}…" for name in collapse(names)]
     more = len(collapsed) - LISTED
     return ", ".join(collapsed[:LISTED]) + (f" and {more} more" if more > 0 else "")
 

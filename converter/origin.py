@@ -12,9 +12,10 @@ from converter.bridge import from_paddle
 from converter.detect import Detection, detect
 from converter.errors import InputError
 from converter.files import Checkpoint
+from converter.files.known import is_key
 from converter.manifest import Manifest, manifest_path, read_manifest, restore
 from converter.operations import OPERATIONS
-from converter.plan import Plan, expected_tensors, make_plan
+from converter.plan import AUXILIARY_LEFT_OUT, Plan, expected_tensors, make_plan
 from families import Family, Rule, get_family
 from families.architecture import LayerKind
 from families.rules import Assignment
@@ -59,12 +60,11 @@ def trace(
     Raises InputError if it is not a whole checkpoint of one family, or `abn_semantics` would be wrong for it.
     """
     if not has_canonical_names(checkpoint):
+        checkpoint = with_torch_leaves(checkpoint)
         detection = _detect(checkpoint, family=family)
         chosen = read_as(detection.plan.family, abn_semantics)
         if chosen != detection.plan.family:
-            detection = Detection(
-                make_plan(checkpoint.tensors, chosen, collisions=checkpoint.collisions), detection.reason
-            )
+            detection = Detection(_plan(checkpoint, chosen), detection.reason)
         return Origin(checkpoint=checkpoint, detection=detection)
     manifest = _find_manifest(checkpoint, digest, family)
     if manifest is None:
@@ -80,27 +80,78 @@ def has_canonical_names(checkpoint: Checkpoint) -> bool:
 def canonical_form(family: Family) -> Family:
     """`family` with the twins' names for its own."""
     rules = tuple(Rule(rule.target, rule.target, CANONICAL_LAYERS[rule.layer]) for rule in family.rules)
-    return replace(family, rules=rules, unused=())
+    return replace(family, rules=rules, unused=(), left_out=())
 
 
 def read_as(family: Family, abn_semantics: str | None) -> Family:
     """`family`, its norms read "plain" or by "fold", or as it does (None). Raises InputError where that is wrong."""
-    folds = any(rule.layer == "abn" for rule in family.rules)
-    if abn_semantics is None or folds == (abn_semantics == "fold"):
+    if abn_semantics is None or abn_semantics == family.scales:
         return family
+    if abn_semantics == "plain":  # the user's word: they are folded already, or were trained as BatchNorm's
+        return family.plain()
     if family.fold_optional:
         return family.folded()
-    why = "InPlaceABN, which scales by |weight| + eps" if folds else "BatchNorm, which scales by weight"
-    raise InputError(f"--abn-semantics {abn_semantics}: {family.name} is made with {why}")
+    raise InputError(
+        f"--abn-semantics {abn_semantics}: {family.name} is made with BatchNorm, which scales by weight; "
+        "leave the option out"
+    )
 
 
 def canonical_tensors(checkpoint: Checkpoint) -> dict[str, Array]:
     """The tensors of a file with the twins' names, with torch's leaf names."""
-    return {from_paddle(name): array for name, array in checkpoint.tensors.items()}
+    tensors = {from_paddle(name): array for name, array in checkpoint.tensors.items()}
+    for name, array in tensors.items():
+        if array.dtype.kind != "f" and not name.endswith("num_batches_tracked"):
+            raise InputError(f"{checkpoint.path}: {name} is {array.dtype}, the twins need a floating dtype")
+    return tensors
+
+
+def with_torch_leaves(checkpoint: Checkpoint) -> Checkpoint:
+    """A checkpoint with a torch family's keys; those of a Paddle port end in `_mean` and `_variance`."""
+    names = {}
+    for key in checkpoint.tensors:
+        torch_name = from_paddle(key)
+        is_own = torch_name == key or torch_name in checkpoint.tensors or is_key(key) or not is_key(torch_name)
+        names[key] = key if is_own else torch_name
+    if all(key == name for key, name in names.items()):
+        return checkpoint
+    return replace(checkpoint, tensors={names[key]: array for key, array in checkpoint.tensors.items()})
+
+
+def describe_network(origin: Origin, *, chosen: bool = False) -> list[str]:
+    """What the user should know of the network that was read; `chosen` if it is he who said how scales are read."""
+    plan, tensors = origin.plan, origin.checkpoint.tensors
+    notes = list(origin.checkpoint.notes)
+    if plan.family.architecture.heads and not plan.auxiliary:
+        given = any(step.reason == AUXILIARY_LEFT_OUT for step in plan.drops)
+        whose = "the file's is left out" if given else "the file has none"
+        notes.append(f"a network without the auxiliary head, which only training needs: {whose}")
+    folded = [tensors[step.source] for step in plan.steps if step.operation == "fold" and step.source in tensors]
+    if folded and not origin.converted and not chosen and not any(np.signbit(scale).any() for scale in folded):
+        notes.append(
+            "no scale is negative, although InPlaceABN's usually are in part: if these were folded already or are "
+            "plain BatchNorm's, --abn-semantics plain takes them as they are"
+        )
+    return notes
+
+
+def _plan(checkpoint: Checkpoint, family: Family) -> Plan:
+    return make_plan(
+        checkpoint.tensors,
+        family,
+        collisions=checkpoint.collisions,
+        without_auxiliary=checkpoint.reading.without_auxiliary,
+    )
 
 
 def _detect(checkpoint: Checkpoint, **options: Any) -> Detection:
-    return detect(checkpoint.tensors, path=str(checkpoint.path), collisions=checkpoint.collisions, **options)
+    return detect(
+        checkpoint.tensors,
+        path=str(checkpoint.path),
+        collisions=checkpoint.collisions,
+        without_auxiliary=checkpoint.reading.without_auxiliary,
+        **options,
+    )
 
 
 def _find_manifest(checkpoint: Checkpoint, digest: Callable[[], str], family: str | None) -> Manifest | None:
@@ -118,15 +169,23 @@ def _find_manifest(checkpoint: Checkpoint, digest: Callable[[], str], family: st
     return manifest
 
 
+def scaled_as(family: Family, manifest: Manifest) -> Family:
+    """`family`, its scales read as they were for a converted file."""
+    folds = any(entry["operation"] == "fold" for entry in manifest.tensors)
+    return family if folds == (family.scales == "fold") else read_as(family, "fold" if folds else "plain")
+
+
 def _restore(checkpoint: Checkpoint, manifest: Manifest, abn_semantics: str | None) -> Origin:
     try:
         tensors = restore(checkpoint.tensors, manifest)
         family = get_family(manifest.family)
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"{manifest_path(checkpoint.path)}: is damaged ({error})") from None
-    if manifest.folded and family.fold_optional:
-        family = family.folded()
-    plan = make_plan(tensors, read_as(family, abn_semantics))
+    plan = make_plan(
+        tensors,
+        read_as(scaled_as(family, manifest), abn_semantics),
+        without_auxiliary=checkpoint.reading.without_auxiliary,
+    )
     return Origin(
         checkpoint=replace(checkpoint, tensors=tensors),
         detection=Detection(plan, "its manifest says so"),
@@ -144,6 +203,8 @@ def _invert(checkpoint: Checkpoint, family: str | None, abn_semantics: str | Non
         name = found.plan.family.name
         raise InputError(f"{checkpoint.path}: not a complete {name} checkpoint: {found.plan.explain()}")
     chosen = read_as(get_family(found.plan.family.name), abn_semantics)
+    if not found.plan.auxiliary:
+        chosen = chosen.without_auxiliary()
     assignments, _ = expected_tensors(chosen, depth=found.plan.depth, num_classes=found.plan.num_classes)
     tensors = {
         item.source: _undo(item, named.tensors[item.target], checkpoint)
@@ -167,6 +228,6 @@ def _undo(item: Assignment, array: Array, checkpoint: Checkpoint) -> Array:
     if low:
         raise InputError(
             f"{checkpoint.path}: {low} scales of {item.target} are below 1e-5, which |weight| + 1e-5 cannot be; "
-            "they were trained as BatchNorm's and fit no InPlaceABN"
+            "they were trained as BatchNorm's and fit no InPlaceABN; --abn-semantics plain takes them as they are"
         )
     return source

@@ -13,6 +13,7 @@ from converter.operations import OPERATIONS
 from families import DEPTHS, Family, canonical_shapes, get_family
 from families.rules import Assignment, assign, find_blocks
 
+AUXILIARY_LEFT_OUT = "of the auxiliary head, which was left out"
 Tensors = Mapping[str, np.ndarray[Any, Any]]
 
 
@@ -47,6 +48,11 @@ class Plan:
     def __bool__(self) -> bool:
         return not self.problems()
 
+    @property
+    def auxiliary(self) -> bool:
+        """Whether the network has an auxiliary head."""
+        return self.family.architecture.heads and self.family.architecture.auxiliary
+
     def problems(self) -> dict[str, tuple[str, ...]]:
         """The lists that are not empty, by name."""
         lists = {
@@ -62,6 +68,16 @@ class Plan:
         """All problems in one line, indices collapsed."""
         return "; ".join(f"{len(entries)} {name}: {summarize(entries)}" for name, entries in self.problems().items())
 
+    def way_on(self) -> str:
+        """What the user can do about the problems, as the end of a sentence; empty if that is not known."""
+        layers = self.family.auxiliary_layers if self.auxiliary else ()
+        entries = [entry for entries in self.problems().values() for entry in entries]
+        if entries and all(entry.split(" ")[0].rpartition(".")[0] in layers for entry in entries):
+            return "; only training needs the auxiliary head: --without-auxiliary leaves it out"
+        if self.unexpected and list(self.problems()) == ["unexpected"]:
+            return "; --ignore GLOB leaves keys out"
+        return ""
+
     @property
     def transfers(self) -> list[tuple[Step, str]]:
         """The steps that end in a tensor, with its canonical name."""
@@ -74,20 +90,28 @@ class Plan:
 
 
 def make_plan(
-    tensors: Tensors, family: str | Family, *, collisions: Collection[str] = (), check_values: bool = True
+    tensors: Tensors,
+    family: str | Family,
+    *,
+    collisions: Collection[str] = (),
+    check_values: bool = True,
+    without_auxiliary: bool = False,
 ) -> Plan:
     """Plan the conversion of `tensors` (source key -> array) as a checkpoint of `family`.
 
-    Depth and number of classes come from the tensors. `collisions` are keys that stood twice in the
+    Depth and number of classes come from the tensors; with nothing of an auxiliary head among them, or if
+    `without_auxiliary`, the plan is of the network without one. `collisions` are keys that stood twice in the
     file. NaN and infinities make the plan invalid, unless `check_values` is false.
     """
     chosen = get_family(family) if isinstance(family, str) else family
+    if without_auxiliary or not _has_auxiliary(tensors, chosen):
+        chosen = chosen.without_auxiliary()
     depth = infer_depth(tensors, chosen)
     assignments, shapes = expected_tensors(chosen, depth=depth, num_classes=1)
     num_classes = _infer_classes(tensors, assignments)
     assignments, shapes = expected_tensors(chosen, depth=depth, num_classes=num_classes)
-    unused = [key for key in tensors if key.rpartition(".")[0] in chosen.unused]
-    assignments += [Assignment(key, None, "drop", "of a layer that the network does not have") for key in unused]
+    assignments += _drop(tensors, chosen.unused, "of a layer that the network does not have")
+    assignments += _drop(tensors, chosen.left_out, AUXILIARY_LEFT_OUT)
     steps = [_step(item, shapes) for item in assignments if item.source in tensors]
     known = {item.source for item in assignments}
     return Plan(
@@ -121,6 +145,15 @@ def infer_depth(tensors: Tensors, family: Family) -> int:
         reversed(DEPTHS),
         key=lambda depth: sum(abs(a - b) for a, b in zip(DEPTHS[depth].blocks, blocks, strict=True)),
     )
+
+
+def _drop(tensors: Tensors, layers: Collection[str], reason: str) -> list[Assignment]:
+    return [Assignment(key, None, "drop", reason) for key in tensors if key.rpartition(".")[0] in layers]
+
+
+def _has_auxiliary(tensors: Tensors, family: Family) -> bool:
+    layers = set(family.auxiliary_layers)
+    return any(key.rpartition(".")[0] in layers for key in tensors)
 
 
 def _infer_classes(tensors: Tensors, assignments: list[Assignment]) -> int:

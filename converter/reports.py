@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from converter.console import wide_console
@@ -21,7 +23,7 @@ def print_inspection(inspection: Inspection, console: Console | None = None) -> 
     console = console or wide_console()
     table = Table(box=box.SIMPLE, show_header=False)
     for name, value in _properties(inspection):
-        table.add_row(name, value)
+        table.add_row(escape(name), escape(value))
     console.print(table)
 
 
@@ -41,6 +43,8 @@ def _properties(inspection: Inspection) -> Iterator[tuple[str, str]]:
         yield "wrappers", ", ".join(inspection.wrappers)
     if inspection.skipped:
         yield "not read", ", ".join(inspection.skipped)
+    for note in inspection.notes:
+        yield "note", note
     for kind, entries in inspection.problems.items():
         yield kind, f"{len(entries)}: {summarize(entries)}"
     for oddity, names in inspection.suspicious.items():
@@ -53,7 +57,8 @@ def _network(inspection: Inspection) -> Iterator[tuple[str, str]]:
     yield "keys", "the twins' (canonical)" if inspection.keys == "canonical" else f"{inspection.keys}'s own"
     heads = f", {inspection.num_classes} classes" if inspection.num_classes else ", the backbone alone"
     yield "network", f"ResNet-{inspection.depth}{heads}"
-    for name, value in describe(get_family(str(inspection.family)).architecture).items():
+    architecture = get_family(str(inspection.family)).architecture
+    for name, value in describe(replace(architecture, auxiliary=inspection.auxiliary is not False)).items():
         yield f"  {name}", value
     if inspection.align_corners is not None:
         yield "align_corners", f"{inspection.align_corners}, of the resize of logits"
@@ -73,12 +78,14 @@ def print_difference(difference: Difference, console: Console | None = None) -> 
     """What differs, one tensor a row, and what is in one file alone."""
     console = console or wide_console()
     for path, family in zip((difference.left, difference.right), difference.families, strict=True):
-        console.print(f"{path}: {family or 'canonical names'}", soft_wrap=True)
+        console.print(f"{path}: {family or 'canonical names'}", soft_wrap=True, markup=False)
+    for note in difference.notes:
+        console.print(f"  {note}", soft_wrap=True, markup=False)
     if difference.different:
         console.print(_different(difference.different))
     for path, names in ((difference.left, difference.only_left), (difference.right, difference.only_right)):
         if names:
-            console.print(f"only in {path}: {len(names)}: {', '.join(collapse(names))}", soft_wrap=True)
+            console.print(f"only in {path}: {len(names)}: {', '.join(collapse(names))}", soft_wrap=True, markup=False)
     missing = len(difference.only_left) + len(difference.only_right)
     console.print(f"{len(difference.equal)} equal, {len(difference.different)} different, {missing} missing")
 
@@ -87,7 +94,7 @@ def _different(tensors: tuple[TensorDifference, ...]) -> Table:
     table = Table("tensor", "max |Δ|", "at", "elements", "shape", "dtype", box=box.SIMPLE)
     for tensor in tensors:
         table.add_row(
-            tensor.name,
+            escape(tensor.name),
             "" if tensor.max_abs is None else f"{tensor.max_abs:.1e}",
             ",".join(map(str, tensor.index or ())),
             "" if tensor.elements is None else f"{tensor.elements:,}",

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from converter.console import wide_console
@@ -28,10 +29,10 @@ def print_conversion(conversion: Conversion, source: Path, target: Path, console
     console = console or wide_console()
     manifest = conversion.manifest
     for line in _describe_source(conversion, source):
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=True, markup=False)
     console.print(_table(conversion))
     for line in _lost(conversion):
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=True, markup=False)
     if manifest.target is None:
         console.print("dry run: nothing was written")
         return
@@ -39,6 +40,7 @@ def print_conversion(conversion: Conversion, source: Path, target: Path, console
         f"{target}: {manifest.target['bytes'] / 1e6:.1f} MB, sha256 {manifest.target['sha256'][:16]}…\n"
         f"verified: read back bit for bit as planned, and {_verified(conversion.target)}",
         soft_wrap=True,
+        markup=False,
     )
 
 
@@ -60,6 +62,8 @@ def _describe_source(conversion: Conversion, source: Path) -> Iterator[str]:
         yield f"  taken off: {', '.join(manifest.wrappers)}"
     if manifest.skipped:
         yield f"  skipped: {', '.join(manifest.skipped)}"
+    for note in manifest.notes:
+        yield f"  note: {note}"
 
 
 def _verified(target: Target) -> str:
@@ -84,7 +88,12 @@ def _table(conversion: Conversion) -> Table:
         groups.setdefault((_pattern(pair[0]), _pattern(pair[1])), []).append((*pair, leaf))
     for members in groups.values():
         sources, targets, operations = zip(*members, strict=True)
-        table.add_row(_collapsed(sources), _collapsed(targets), str(len(members)), ", ".join(dict.fromkeys(operations)))
+        table.add_row(
+            escape(_collapsed(sources)),
+            escape(_collapsed(targets)),
+            str(len(members)),
+            ", ".join(dict.fromkeys(operations)),
+        )
     return table
 
 

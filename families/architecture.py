@@ -9,6 +9,8 @@ Activation = Literal["relu", "leaky_relu"]
 LayerKind = Literal["conv", "norm", "abn", "paddle_norm", "scale", "scalar_scale"]
 Framework = Literal["torch", "paddle"]
 
+AUXILIARY = "auxiliary_head."
+
 # InPlaceABN and Paddle keep these as C floats; a float64 comparison sees the difference.
 FLOAT32_EPSILON = 9.999999747378752e-06
 FLOAT32_LEAKY_SLOPE = 0.009999999776482582
@@ -63,6 +65,8 @@ class Architecture:
     dropout_rate: float = 0.1
     heads: bool = True
     """False: the backbone alone, as an initialiser has it."""
+    auxiliary: bool = True
+    """False: without the auxiliary head, which only training needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +134,8 @@ class Family:
     variants: tuple[Variant, ...] = ()
     unused: tuple[str, ...] = ()
     """Layers that its files may have and no CCNet has."""
+    left_out: tuple[str, ...] = ()
+    """Layers of an auxiliary head that this form of the family is without."""
     fold_optional: bool = False
     """Plain BatchNorm that the official training loads into InPlaceABN: both readings have their use."""
 
@@ -148,3 +154,29 @@ class Family:
         """The family read as InPlaceABN reads it: every norm scales by |weight| + eps."""
         rules = tuple(replace(rule, layer="abn") if rule.layer == "norm" else rule for rule in self.rules)
         return replace(self, rules=rules)
+
+    def plain(self) -> Family:
+        """The family with scales that are BatchNorm's already: none is folded."""
+        rules = tuple(replace(rule, layer="norm") if rule.layer == "abn" else rule for rule in self.rules)
+        return replace(self, rules=rules)
+
+    def without_auxiliary(self) -> Family:
+        """The family without its auxiliary head, whose layers are then of no use."""
+        if not (self.architecture.heads and self.architecture.auxiliary):
+            return self
+        return replace(
+            self,
+            architecture=replace(self.architecture, auxiliary=False),
+            rules=tuple(rule for rule in self.rules if not rule.target.startswith(AUXILIARY)),
+            left_out=self.auxiliary_layers,
+        )
+
+    @property
+    def scales(self) -> str:
+        """How its norms' scales are read: "fold" as InPlaceABN's, "plain" as BatchNorm's."""
+        return "fold" if any(rule.layer == "abn" for rule in self.rules) else "plain"
+
+    @property
+    def auxiliary_layers(self) -> tuple[str, ...]:
+        """The auxiliary head's layers, as the family calls them."""
+        return tuple(rule.source for rule in self.rules if rule.target.startswith(AUXILIARY))

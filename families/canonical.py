@@ -34,7 +34,8 @@ def canonical_shapes(architecture: Architecture, *, num_classes: int, depth: int
     if not architecture.heads:
         return dict(tensors)
     tensors += _head(architecture, width, num_classes, divisor)
-    tensors += _auxiliary_head(architecture, width // 2, num_classes, divisor)
+    if architecture.auxiliary:
+        tensors += _auxiliary_head(architecture, width // 2, num_classes, divisor)
     return dict(tensors)
 
 

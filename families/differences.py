@@ -46,6 +46,7 @@ TRAITS: dict[str, _Trait] = {
     "dropout": _Trait(label="dropout", words={"channel": "of channels", "element": "of elements"}, of_heads=True),
     "dropout_rate": _Trait(label="dropout rate", of_heads=True),
     "heads": _Trait(label="heads", words={True: "two", False: "none"}),
+    "auxiliary": _Trait(label="auxiliary head", words={True: "kept", False: "left out"}, of_heads=True),
 }
 
 

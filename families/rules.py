@@ -69,13 +69,13 @@ def assign(family: Family, canonical: Iterable[str]) -> list[Assignment]:
     rules = _by_skeleton(family)
     for name in canonical:
         found = []
-        for rule, leaf in rules.get(_skeleton(name), ()):
-            if (numbers := match_template(_join(rule.target, leaf.target), name)) is not None:
+        for rule, leaf in rules.get(skeleton(name), ()):
+            if (numbers := match_template(join(rule.target, leaf.target), name)) is not None:
                 source = rule.source.format(**numbers, index=int(numbers.get("stage", 1)) - 1)
-                found.append(Assignment(_join(source, leaf.source), name, leaf.operation, leaf.reason))
+                found.append(Assignment(join(source, leaf.source), name, leaf.operation, leaf.reason))
                 for other in LAYERS[rule.layer]:
                     if other.target is None:
-                        key = _join(source, other.source)
+                        key = join(source, other.source)
                         dropped[key] = Assignment(key, None, other.operation, other.reason)
         if len(found) != 1:
             raise ValueError(f"family {family.name}: {len(found)} rules for {name}: {found}")
@@ -88,9 +88,9 @@ def find_blocks(family: Family, keys: Iterable[str]) -> set[tuple[int, int]]:
     rules: dict[str, list[Rule]] = {}
     for rule in family.rules:
         if "{block}" in rule.source:
-            rules.setdefault(_skeleton(rule.source), []).append(rule)
+            rules.setdefault(skeleton(rule.source), []).append(rule)
     modules = dict.fromkeys(key.rpartition(".")[0] for key in keys)
-    matches = (match_template(rule.source, module) for module in modules for rule in rules.get(_skeleton(module), ()))
+    matches = (match_template(rule.source, module) for module in modules for rule in rules.get(skeleton(module), ()))
     return {(_stage(numbers), int(numbers["block"])) for numbers in matches if numbers is not None}
 
 
@@ -106,11 +106,11 @@ def _by_skeleton(family: Family) -> dict[str, list[tuple[Rule, Leaf]]]:
     for rule in family.rules:
         for leaf in LAYERS[rule.layer]:
             if leaf.target is not None:
-                rules.setdefault(_skeleton(_join(rule.target, leaf.target)), []).append((rule, leaf))
+                rules.setdefault(skeleton(join(rule.target, leaf.target)), []).append((rule, leaf))
     return rules
 
 
-def _skeleton(name: str) -> str:
+def skeleton(name: str) -> str:
     """`name` without its numbers, by which the few rules that may fit it are found."""
     return re.sub(r"\d+|\{\w+\}", "#", name)
 
@@ -124,5 +124,5 @@ def _compile(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>\\d{1,4})", re.escape(template)))
 
 
-def _join(module: str, leaf: str | None) -> str:
+def join(module: str, leaf: str | None) -> str:
     return f"{module}.{leaf}" if leaf else module

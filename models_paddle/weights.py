@@ -15,8 +15,8 @@ from models_paddle.ccnet import CCNet, construct_ccnet
 def load_weights(model: nn.Layer, tensors: MutableMapping[str, np.ndarray[Any, Any]]) -> None:
     """Fill every parameter and buffer of `model` from `tensors` (Paddle names), emptying it on the way.
 
-    Values are cast to the model's dtype. Raises ValueError, naming the tensors, unless names and shapes
-    are exactly the model's; nothing is loaded then.
+    Values are cast to the model's dtype. Raises ValueError, naming the tensors, if names or shapes
+    are not exactly the model's; nothing is loaded then.
     """
     targets = model.state_dict()
     missing, unexpected = sorted(targets.keys() - tensors.keys()), sorted(tensors.keys() - targets.keys())
@@ -25,14 +25,16 @@ def load_weights(model: nn.Layer, tensors: MutableMapping[str, np.ndarray[Any, A
     for name, target in targets.items():
         if tuple(target.shape) != tensors[name].shape:
             raise ValueError(f"{name} is {tensors[name].shape}, the network needs {tuple(target.shape)}")
+        if target.is_floating_point() and tensors[name].dtype.kind != "f":
+            raise ValueError(f"{name} is {tensors[name].dtype}, the network needs a floating dtype")
     for name, target in targets.items():
         target.set_value(tensors.pop(name).astype(_numpy_dtype(target), copy=False))
 
 
-def build_uninitialised(family: str, *, num_classes: int, recurrence: int, depth: int) -> CCNet:
+def build_uninitialised(family: str, *, num_classes: int, recurrence: int, depth: int, auxiliary: bool = True) -> CCNet:
     """`build_ccnet` without the time and memory of initial values: for a network to be loaded at once."""
     with paddle.LazyGuard():
-        return construct_ccnet(family, num_classes=num_classes, recurrence=recurrence, depth=depth)
+        return construct_ccnet(family, num_classes=num_classes, recurrence=recurrence, depth=depth, auxiliary=auxiliary)
 
 
 def _numpy_dtype(tensor: paddle.Tensor) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from converter import Reading
 from converter.errors import InputError
 from families import Preprocessing, get_family
 from parity.engine.harness import compare_models
@@ -41,6 +42,7 @@ class Options:
     target: Path | None = None
     family: str | None = None
     reference: str | None = None
+    reading: Reading = field(default_factory=Reading)
     port: str | None = None
     config: Path | None = None
     port_weights: Path | None = None
@@ -154,7 +156,7 @@ def build_networks(options: Options, mapping: Mapping[str, str] | None) -> Netwo
     else:
         reference = load_reference(options.reference).to(torch_device(options.device))
         if options.source is not None:
-            load_reference_weights(reference, options.source)
+            load_reference_weights(reference, options.source, options.reading)
     summary: dict[str, Any] = {} if weights is None or options.reference is not None else weights.summary()
     if made is None:
         assert weights is not None
@@ -222,8 +224,8 @@ def _weights(options: Options) -> WeightPair:
     if options.source is None:
         return standin_pair(seed=options.seed, family=options.family or "official")
     if options.target is None:
-        return read_source(options.source, family=options.family)
-    return read_pair(options.source, options.target, family=options.family)
+        return read_source(options.source, family=options.family, reading=options.reading)
+    return read_pair(options.source, options.target, family=options.family, reading=options.reading)
 
 
 def _attention(options: Options, networks: Networks, inputs: Mapping[str, Arguments]) -> Any:

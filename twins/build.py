@@ -16,8 +16,7 @@ def build_torch(weights: WeightPair, *, recurrence: int, device: str) -> nn.Modu
     from models_torch import build_uninitialised, load_weights
 
     target = torch_device(device)
-    plan = weights.plan
-    model = build_uninitialised(plan.family.name, num_classes=plan.num_classes, recurrence=recurrence, depth=plan.depth)
+    model = build_uninitialised(**weights.size, recurrence=recurrence)
     load_weights(model, dict(weights.torch))
     return model.to(target)
 
@@ -35,8 +34,7 @@ def build_paddle(weights: WeightPair, *, recurrence: int) -> Any:
     """The Paddle twin with the target's weights, on the device that `set_paddle_device` chose."""
     from models_paddle import build_uninitialised, load_weights
 
-    plan = weights.plan
-    model = build_uninitialised(plan.family.name, num_classes=plan.num_classes, recurrence=recurrence, depth=plan.depth)
+    model = build_uninitialised(**weights.size, recurrence=recurrence)
     load_weights(model, {to_paddle(name): array for name, array in weights.paddle.items()})
     return model
 

@@ -10,18 +10,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, ClassVar
 
+from converter.files.dangers import is_dangerous
 from converter.files.unpickle import AllowedGlobals, ForbiddenError, PlainUnpickler, load_plain, one_line
 
 WEIGHTS = "state_dict"
 METADATA = frozenset({"meta", "message_hub", "optimizer", "param_schedulers"})
-"""What mmcv and mmengine save beside `state_dict`; nowhere else is a foreign object left out."""
+"""What mmcv and mmengine save beside `state_dict`, where anything may be."""
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """Stands in the dictionary for an entry that was left out, and names the foreign globals in it."""
+    """Stands in the dictionary for an entry that was left out, and names the foreign globals in it.
+
+    `refusal` is what to raise where the entry is needed.
+    """
 
     names: tuple[str, ...]
+    refusal: ForbiddenError
 
 
 class _Foreign:
@@ -64,6 +69,7 @@ class _SparingUnpickler(PlainUnpickler):
 
     def load_reduce(self) -> None:
         arguments, function = self.stack.pop(), self.stack[-1]
+        self.spend(arguments)
         foreign = isinstance(function, _Foreign) or _is_foreign_class(function)
         self.stack[-1] = _Foreign(function, *arguments) if foreign else function(*arguments)
 
@@ -79,39 +85,91 @@ class _SparingUnpickler(PlainUnpickler):
 
 
 def load_weights(
-    file: IO[bytes], allowed: AllowedGlobals, *, path: str, persistent_load: Callable[[Any], Any] | None = None
+    file: IO[bytes],
+    allowed: AllowedGlobals,
+    *,
+    path: str,
+    weights: tuple[type, ...],
+    persistent_load: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """As `load_plain`, but a checkpoint's metadata may hold foreign objects: those entries become `Skipped`.
+    """As `load_plain`, but foreign objects may lie beside the weights: those entries become `Skipped`.
 
-    Raises ForbiddenError, as `load_plain` does, if a foreign object, function or class is anywhere else, in the
-    weights above all, or stands where it is not kept.
+    Raises ForbiddenError, as `load_plain` does, if a foreign object, function or class stands where it is not
+    kept (around the dictionaries, as a key, in a tensor), or in every dictionary of `weights`, what stands for
+    tensors, and where one is that was made to run code. Whoever takes a dictionary raises a `Skipped.refusal` in it.
     """
     start = file.tell()
     try:
         return load_plain(file, allowed, path=path, persistent_load=persistent_load)
     except ForbiddenError as refusal:
         file.seek(start)
-        return _load_sparing(file, allowed, refusal, persistent_load)
+        return _load_sparing(file, allowed, refusal, weights, persistent_load)
 
 
 def _load_sparing(
-    file: IO[bytes], allowed: AllowedGlobals, refusal: ForbiddenError, persistent_load: Callable[[Any], Any] | None
+    file: IO[bytes],
+    allowed: AllowedGlobals,
+    refusal: ForbiddenError,
+    weights: tuple[type, ...],
+    persistent_load: Callable[[Any], Any] | None,
 ) -> dict[Any, Any]:
     unpickler = _SparingUnpickler(file, allowed, persistent_load=persistent_load)
     try:
         value = unpickler.load()
     except Exception:  # noqa: BLE001 - a hostile pickle can make the machine raise anything
         raise refusal from None
-    if not isinstance(value, dict) or not isinstance(value.get(WEIGHTS), dict):
+    order = list(dict.fromkeys(unpickler.foreign))
+    if not isinstance(value, dict) or _leave_out(value, order, refusal) != set(order):
         raise refusal
-    found = {key: set(_names(value[key])) for key in value if key in METADATA}
-    kept = {key: item for key, item in value.items() if key not in found}
-    if any(_names(kept)) or set().union(*found.values()) != set(unpickler.foreign):
+    if any(is_dangerous(name) for name in _names_that_matter(value)):
         raise refusal
-    for key, names in found.items():
-        if names:
-            value[key] = Skipped(tuple(one_line(name) for name in dict.fromkeys(unpickler.foreign) if name in names))
+    if not any(_holds_only_weights(dictionary, weights) for dictionary in _dictionaries(value)):
+        raise refusal
     return value
+
+
+def _leave_out(value: dict[Any, Any], order: list[str], refusal: ForbiddenError) -> set[str]:
+    """Put a `Skipped` for each entry with foreign names; in a dictionary without such keys, for its entries.
+
+    Returns the names found. `order` is the file's.
+    """
+    found: set[str] = set()
+    for current in _dictionaries(value):
+        for key, item in current.items():
+            if isinstance(item, dict) and not any(_names(list(item))):
+                continue
+            if names := set(_names(item)):
+                found |= names
+                current[key] = Skipped(tuple(one_line(name) for name in order if name in names), refusal)
+    return found
+
+
+def _names_that_matter(value: dict[Any, Any]) -> Iterator[str]:
+    """Foreign names in what was left out, but for what mmcv and mmengine keep beside their weights."""
+    for key, item in value.items():
+        if not (key in METADATA and isinstance(value.get(WEIGHTS), dict)):
+            held = [item] if isinstance(item, Skipped) else []
+            nested = _dictionaries(item) if isinstance(item, dict) else ()
+            held += [inner for dictionary in nested for inner in dictionary.values() if isinstance(inner, Skipped)]
+            for skipped in held:
+                yield from skipped.names
+
+
+def _dictionaries(value: dict[Any, Any]) -> Iterator[dict[Any, Any]]:
+    """`value` and every dictionary directly in one, each once; what is in one is looked at after it was given."""
+    pending, seen = [value], set()
+    while pending:
+        current = pending.pop()
+        if id(current) not in seen:
+            seen.add(id(current))
+            yield current
+            pending += [item for item in current.values() if isinstance(item, dict)]
+
+
+def _holds_only_weights(value: dict[Any, Any], weights: tuple[type, ...]) -> bool:
+    """Whether a dictionary holds weights and no foreign object."""
+    items = value.values()
+    return any(isinstance(item, weights) for item in items) and not any(isinstance(item, Skipped) for item in items)
 
 
 def _names(value: Any) -> Iterator[str]:

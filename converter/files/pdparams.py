@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pickle
 import struct
-from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
@@ -15,88 +14,64 @@ from typing import IO, Any
 import numpy as np
 
 from converter.errors import InputError
-from converter.files.unpickle import AllowedGlobals, load_plain
+from converter.files.arrays import ARRAYS, PickledArray, is_plain
+from converter.files.bfloat16 import widen_paddle
+from converter.files.builtin import BUILTIN
+from converter.files.foreign import load_weights
+from converter.files.memory import Memory
+from converter.files.resolve import resolve
+from converter.files.unpickle import AllowedGlobals, check_key
 
 PARAMETER_NAMES = "StructuredToParameterName@@"
 SPLIT_ARRAYS = "UnpackBigParamInfor@@"
-PLAIN_KINDS = frozenset("biuf")
-
-
-class _Dtype:
-    """A NumPy dtype as pickled: its code, then (by BUILD) its byte order. Numbers only."""
-
-    def __init__(self, code: Any, *_: Any) -> None:
-        self.dtype = np.dtype(str(code))
-        if not _is_plain(self.dtype):
-            raise pickle.UnpicklingError(f"array dtype {code!r} is not a number's")
-
-    def __setstate__(self, state: Any) -> None:
-        if state[1] == ">":
-            self.dtype = self.dtype.newbyteorder(">")
-
-
-class _Array:
-    """An array as pickled: `_reconstruct`, then BUILD with (version, shape, dtype, fortran, bytes)."""
-
-    array: np.ndarray[Any, Any] | None = None
-
-    def __init__(self, *_: Any) -> None: ...
-
-    def __setstate__(self, state: Any) -> None:
-        _version, shape, dtype, fortran, data = state
-        self.array = np.frombuffer(data, dtype.dtype).reshape(shape, order="F" if fortran else "C")
-
-
-def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> _Array:
-    result = _Array()
-    result.__setstate__((1, shape, dtype, order == "F", data))
-    return result
-
-
-def _encode(text: Any, encoding: Any) -> bytes:
-    if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError("bytes in an encoding that pickle does not use")
-    return str(text).encode("latin1")
-
-
-def _no_bytes() -> bytes:
-    return b""
-
-
-ALLOWED: AllowedGlobals = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _Dtype,
-    ("_codecs", "encode"): _encode,
-    ("__builtin__", "bytes"): _no_bytes,  # the data of an empty array in protocol 2
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
-}
+ALLOWED: AllowedGlobals = {**BUILTIN, **ARRAYS}
 
 
 def read_pdparams(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """Structured name -> array. Raises InputError if the file is not such a dictionary or is damaged."""
-    with path.open("rb") as file:
-        value = load_plain(file, ALLOWED, path=str(path))
+    value = read_nested(path)
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds a {type(value).__name__}, not a dictionary of parameters")
-    value.pop(PARAMETER_NAMES, None)
-    split = value.pop(SPLIT_ARRAYS, {})
-    arrays = {}
     for name, item in value.items():
         if not isinstance(name, str):
             raise InputError(f"{path}: a key is a {type(name).__name__}, not a string")
-        if not isinstance(item, _Array) or item.array is None:
-            kind = "damaged array" if isinstance(item, _Array) else type(item).__name__
-            raise InputError(f"{path}: entry {name!r} is a {kind}, not an array")
-        arrays[name] = item.array
+        if not isinstance(item, np.ndarray):
+            raise InputError(f"{path}: entry {name!r} is a {type(item).__name__}, not an array")
+    return value
+
+
+def read_nested(path: Path) -> Any:
+    """The object saved in `path`, its arrays and tensors as NumPy arrays, bfloat16 as float32, exactly.
+
+    What Paddle keeps beside them (its own names, the table of split arrays) is taken out of each dictionary.
+    Raises InputError if the file is damaged.
+    """
+    with path.open("rb") as file:
+        value = load_weights(file, ALLOWED, path=str(path), weights=(PickledArray, tuple))
+    memory = Memory(path)
+
+    def convert(item: Any) -> Any:
+        if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):  # a tensor in a nested dictionary
+            item = item[1].array if isinstance(item[1], PickledArray) and item[1].array is not None else item
+        if isinstance(item, np.ndarray) and item.dtype == np.uint16:
+            memory.take(2 * item.nbytes, "its bfloat16 values")
+            return widen_paddle(item)
+        return item
+
+    return resolve(value, convert, lambda arrays: _join_split(path, arrays))
+
+
+def _join_split(path: Path, arrays: dict[Any, Any]) -> None:
+    """Join what protocols below 4 could not hold in one piece."""
+    arrays.pop(PARAMETER_NAMES, None)
+    split = arrays.pop(SPLIT_ARRAYS, {})
     try:
         for name, info in split.items():
-            parts = [arrays.pop(part) for part in info["slices"]]
-            arrays[name] = np.concatenate(parts).reshape(info["OriginShape"])
+            parts = [arrays.pop(part).array for part in info["slices"]]
+            joined = np.concatenate([part.reshape(-1) for part in parts]).reshape(info["OriginShape"])
+            arrays[check_key(name)] = joined
     except (AttributeError, LookupError, TypeError, ValueError):
         raise InputError(f"{path}: its table of split arrays ({SPLIT_ARRAYS}) is damaged") from None
-    return arrays
 
 
 def write_pdparams(file: IO[bytes], tensors: Iterable[tuple[str, np.ndarray[Any, Any]]]) -> None:
@@ -116,7 +91,7 @@ def write_pdparams(file: IO[bytes], tensors: Iterable[tuple[str, np.ndarray[Any,
 
 
 def _write_array(file: IO[bytes], array: np.ndarray[Any, Any]) -> None:
-    if not _is_plain(array.dtype):
+    if not is_plain(array.dtype) or array.dtype == np.uint16:  # which Paddle would read as bfloat16
         raise TypeError(f"cannot store an array of dtype {array.dtype}")
     data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
     ndarray = _global("numpy", "ndarray") + pickle.BININT1 + b"\0" + pickle.TUPLE1 + _bytes(b"b") + pickle.TUPLE3
@@ -125,10 +100,6 @@ def _write_array(file: IO[bytes], array: np.ndarray[Any, Any]) -> None:
     file.write(_dtype(array.dtype) + pickle.NEWFALSE + pickle.BINBYTES8 + struct.pack("<Q", data.nbytes))
     file.write(data.data)
     file.write(pickle.TUPLE + pickle.BUILD)
-
-
-def _is_plain(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind in PLAIN_KINDS and dtype.itemsize <= 8
 
 
 def _dtype(dtype: np.dtype[Any]) -> bytes:

@@ -42,11 +42,27 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray[Any, Any]]:
         with safe_open(path, framework="numpy"), path.open("rb") as file:
             buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({one_line(str(error))})") from None
+        broken = "; it ends too early: download or copy it again" if _ends_early(path) else ""
+        raise InputError(f"{path}: not a readable safetensors file ({one_line(str(error))}){broken}") from None
     (header_length,) = struct.unpack_from("<Q", buffer)
     header = json.loads(buffer[8 : 8 + header_length])
     header.pop("__metadata__", None)
     return {name: _array(buffer, 8 + header_length, name, entry, path) for name, entry in header.items()}
+
+
+def _ends_early(path: Path) -> bool:
+    """Whether a file is shorter than its beginning says."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        (header_length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
+        if 8 + header_length > size:
+            return True
+        try:
+            entries = json.loads(file.read(header_length))
+            ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
+            return bool(8 + header_length + max(ends, default=0) > size)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return False
 
 
 def _array(buffer: mmap.mmap, data_start: int, name: str, entry: Any, path: Path) -> np.ndarray[Any, Any]:

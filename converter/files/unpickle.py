@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Callable, Mapping
 from typing import IO, Any, ClassVar
@@ -9,6 +10,17 @@ from typing import IO, Any, ClassVar
 from converter.errors import InputError
 
 AllowedGlobals = Mapping[tuple[str, str], Any]
+
+KEY_PARTS = 1000
+KEY_DEPTH = 50
+"""Of a tuple that is hashed: Python's own `hash` crashes on a deep one and never ends on one doubled sixty times."""
+LARGE = 256
+"""Items of an argument from which on it is counted: one that a file repeats by reference is copied each time."""
+OPCODES = 500_000
+BYTES_PER_OPCODE = 128
+"""A pickle may have so many opcodes, and one more for so many bytes: each can make an object of 200 bytes."""
+SHOWN = 200
+"""Characters of a name from a file that a message shows."""
 
 
 class ForbiddenError(InputError):
@@ -29,6 +41,20 @@ class _Inert:
     def add(self, item: Any) -> None: ...
 
 
+class _Limited(dict[int, Any]):
+    """The machine's table of opcodes, which can be looked up only so often."""
+
+    def __init__(self, table: dict[int, Any], limit: int) -> None:
+        super().__init__(table)
+        self.left = limit
+
+    def __getitem__(self, opcode: int) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise pickle.UnpicklingError("it has more opcodes than weights need, and would not fit into memory")
+        return super().__getitem__(opcode)
+
+
 class PlainUnpickler(pickle._Unpickler):
     """Resolves the globals in `allowed` to the given stand-ins and remembers all others as `forbidden`.
 
@@ -39,6 +65,7 @@ class PlainUnpickler(pickle._Unpickler):
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
     stack: list[Any]
+    append: Callable[[Any], None]
 
     def __init__(
         self,
@@ -51,6 +78,9 @@ class PlainUnpickler(pickle._Unpickler):
         self.allowed = allowed
         self.forbidden: list[str] = []
         self._persistent_load = persistent_load
+        nbytes = _count_bytes(file)
+        self._credit = 2 * nbytes
+        self.dispatch = _Limited(self.dispatch, OPCODES + nbytes // BYTES_PER_OPCODE)  # type: ignore[misc]
 
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in for `module.name`; an inert class if there is none."""
@@ -70,6 +100,7 @@ class PlainUnpickler(pickle._Unpickler):
     def load_reduce(self) -> None:
         """Call a stand-in."""
         arguments = self.stack.pop()
+        self.spend(arguments)
         self.stack[-1] = _Inert() if self.forbidden else self.stack[-1](*arguments)
 
     dispatch[pickle.REDUCE[0]] = load_reduce
@@ -82,6 +113,55 @@ class PlainUnpickler(pickle._Unpickler):
             set_state(instance, state)
 
     dispatch[pickle.BUILD[0]] = load_build
+
+    def load_setitem(self) -> None:
+        """Put one item into a dictionary."""
+        item, key = self.stack.pop(), self.stack.pop()
+        self.stack[-1][check_key(key)] = item
+
+    dispatch[pickle.SETITEM[0]] = load_setitem
+
+    def load_setitems(self) -> None:
+        """Put several items into a dictionary."""
+        items = self._pop_mark()
+        for key, item in zip(items[::2], items[1::2], strict=True):
+            self.stack[-1][check_key(key)] = item
+
+    dispatch[pickle.SETITEMS[0]] = load_setitems
+
+    def load_dict(self) -> None:
+        """Make a dictionary of what lies above the mark."""
+        items = self._pop_mark()
+        self.append({check_key(key): item for key, item in zip(items[::2], items[1::2], strict=True)})
+
+    dispatch[pickle.DICT[0]] = load_dict
+
+    def load_additems(self) -> None:
+        """Put several items into a set."""
+        items = self._pop_mark()
+        for item in items:
+            self.stack[-1].add(check_key(item))
+
+    dispatch[pickle.ADDITEMS[0]] = load_additems
+
+    def load_frozenset(self) -> None:
+        """Make a frozen set of what lies above the mark."""
+        self.append(frozenset(map(check_key, self._pop_mark())))
+
+    dispatch[pickle.FROZENSET[0]] = load_frozenset
+
+    def _pop_mark(self) -> list[Any]:
+        items: list[Any] = self.pop_mark()  # type: ignore[attr-defined]
+        return items
+
+    def spend(self, arguments: Any) -> None:
+        """Count what a call may copy. Raises UnpicklingError once that is twice the file."""
+        for argument in arguments:
+            size = len(argument) if isinstance(argument, (str, bytes, bytearray, tuple, list, dict, set)) else 0
+            self._credit -= size if size >= LARGE else 0
+        if self._credit < 0:
+            raise pickle.UnpicklingError("it repeats a large value so often that it would not fit into memory")
+
     # A bytearray of the size that a file claims is filled with zeros before the file is found to end.
     dispatch[pickle.BYTEARRAY8[0]] = dispatch[pickle.BINBYTES8[0]]
 
@@ -101,7 +181,8 @@ def load_plain(
         value = unpickler.load()
     except Exception as error:  # noqa: BLE001 - a hostile pickle can make the machine raise anything
         reason = str(error) if isinstance(error, pickle.UnpicklingError) else f"{type(error).__name__}: {error}"
-        failure = InputError(f"{path}: not a readable pickle ({one_line(reason)})")
+        ends = "" if file.read(1) else "; it ends too early: download or copy it again"
+        failure = InputError(f"{path}: not a readable pickle ({one_line(reason)}){ends}")
     if unpickler.forbidden:
         names = ", ".join(map(one_line, dict.fromkeys(unpickler.forbidden)))
         raise ForbiddenError(
@@ -113,6 +194,29 @@ def load_plain(
     return value
 
 
+def check_key(key: Any) -> Any:
+    """`key`, unless hashing it could take forever or more of the stack than there is: then UnpicklingError."""
+    if not isinstance(key, tuple):
+        return key
+    pending, parts = [(key, 1)], 0
+    while pending:
+        current, depth = pending.pop()
+        parts += len(current)
+        if parts > KEY_PARTS or depth > KEY_DEPTH:
+            raise pickle.UnpicklingError("a key that is a tuple of too many parts, or nested too deeply")
+        pending += [(item, depth + 1) for item in current if isinstance(item, tuple)]
+    return key
+
+
+def _count_bytes(file: IO[bytes]) -> int:
+    """Bytes from here to the end of `file`; in an archive's entry, where only reading tells, of the whole entry."""
+    position = file.tell()
+    size = file.seek(0, io.SEEK_END)
+    file.seek(position)
+    return size - position
+
+
 def one_line(text: str) -> str:
-    """`text`, which may come from a hostile file, as something that can be printed on one line."""
+    """`text`, which may come from a hostile file, as something short that can be printed on one line."""
+    text = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
     return text if text.isprintable() else repr(text)

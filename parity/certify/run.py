@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from cityscapes.errors import DatasetError
+from converter import Reading
 from families import get_family
 from parity.certify.catalogue import GATES
 from parity.certify.certificate import FILE, Certificate, describe_file, describe_run, write_certificate
@@ -37,6 +38,7 @@ class Options:
     target: Path | None = None
     family: str | None = None
     reference: str | None = None
+    reading: Reading = field(default_factory=Reading)
     port: str | None = None
     port_weights: Path | None = None
     mapping: Path | None = None
@@ -149,11 +151,15 @@ def _weights(options: Options) -> WeightPair:
         depth = options.depth if options.reference is None else SMALLEST
         return standin_pair(seed=options.seed, family=family, depth=depth)
     if options.target is None:
-        weights = read_source(options.source, family=options.family)
+        weights = read_source(options.source, family=options.family, reading=options.reading)
     else:
-        weights = read_pair(options.source, options.target, family=options.family)
+        weights = read_pair(options.source, options.target, family=options.family, reading=options.reading)
     if not weights.plan.family.architecture.heads:
         raise ParityInputError(f"{options.source}: a backbone only: there is nothing to train or evaluate")
+    if not weights.plan.auxiliary:
+        raise ParityInputError(
+            f"{options.source}: without the auxiliary head, whose loss training needs; ccnet-parity compares it"
+        )
     return weights
 
 

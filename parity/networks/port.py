@@ -67,7 +67,7 @@ def load_port_weights(layer: Any, path: Path) -> None:
     from models_paddle import load_weights
 
     try:
-        load_weights(layer, dict(read_checkpoint(path).tensors))
+        load_weights(layer, dict(read_checkpoint(path).named_as(layer.state_dict())))
     except ValueError as error:
         raise ParityInputError(f"{path}: does not fit the port: {error}") from None
 

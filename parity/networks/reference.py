@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from converter import read_checkpoint
+from converter import Reading, read_checkpoint
 from parity.errors import ParityInputError
 from parity.networks.user import call_function
 
@@ -31,13 +31,13 @@ def load_reference(spec: str) -> nn.Module:
     return module
 
 
-def load_reference_weights(module: nn.Module, path: Path) -> None:
+def load_reference_weights(module: nn.Module, path: Path, reading: Reading | None = None) -> None:
     """Fill every parameter and buffer of `module` from a checkpoint, under the module's own keys.
 
     BatchNorm's counters of batches, which files of old versions lack, may be missing. Raises ParityInputError, with
     what is missing, unexpected, of another shape and of another kind of number, unless all else fits.
     """
-    tensors = read_checkpoint(path).tensors
+    tensors = read_checkpoint(path, reading).tensors
     own = module.state_dict()
     faults = list_misfits(own, tensors)
     if any(faults.values()):

@@ -54,6 +54,7 @@ def _weight_lines(report: Report) -> Iterator[str]:
             f"{weights['family']}, ResNet-{weights['depth']}, {weights['num_classes']} classes, "
             f"recurrence {report.settings.get('recurrence')}"
         )
+    yield from (f"note: {note}" for note in weights.get("notes", ()))
     if "tensors" in weights:
         different, alone = len(weights["different"]), len(weights.get("alone", ()))
         said = "all equal bit for bit" if not different else f"{different} differ"

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
-from converter import InputError, convert_file
+from converter import InputError, Reading, convert_file, read_checkpoint
 from converter.difference import Difference, compare_files
 from converter.files.write import FORMATS, write_tensors
 from converter.reports import print_difference
@@ -145,3 +146,41 @@ def test_files_that_cannot_be_mapped(official: Path, tmp_path: Path) -> None:
     tensors["decode_head.cca.gamma.scale"] = np.ones(2, np.float32)
     with pytest.raises(InputError, match="not a mmseg checkpoint: 1 wrong shape"):
         compare_files(official, save(tmp_path / "shape.pth", tensors))
+
+
+@pytest.mark.parametrize("family", ["official", "pure_pytorch", "mmseg"])
+def test_a_hand_made_paddle_file(tmp_path: Path, family: str) -> None:
+    """A family's keys with Paddle's leaves, as who writes his own script saves them."""
+    tensors = make_tensors(family)
+    leaves = {"running_mean": "_mean", "running_var": "_variance"}
+    renamed = {
+        f"{key.rpartition('.')[0]}.{leaves.get(key.rpartition('.')[2], key.rpartition('.')[2])}".lstrip("."): array
+        for key, array in tensors.items()
+        if not key.endswith("num_batches_tracked")
+    }
+    assert set(renamed) - set(tensors)
+    source, by_hand = save(tmp_path / "source.pth", tensors), save(tmp_path / "by_hand.pdparams", renamed)
+    difference = compare_files(source, by_hand)
+    assert difference
+    assert difference.families == (family, family)
+    convert_file(by_hand, tmp_path / "out.pdparams", load_check=lambda plan, tensors: None)
+    assert compare_files(source, tmp_path / "out.pdparams")
+
+
+def test_an_entry_is_of_the_file_that_has_it(official: Path, tmp_path: Path) -> None:
+    state = {key: torch.from_numpy(np.array(array)) for key, array in make_tensors().items()}
+    path = tmp_path / "training.pth"
+    torch.save({"state_dict": {"w": torch.ones(1)}, "other": state}, path)
+    difference = compare_files(path, official, reading=Reading(entry="other"))
+    assert difference
+    assert "taken: other (--weights-entry)" in printed(difference)
+    with pytest.raises(InputError, match="--weights-entry nothing is no set"):
+        compare_files(path, official, reading=Reading(entry="nothing"))
+
+
+def test_whole_numbers_are_no_weights(official: Path, tmp_path: Path) -> None:
+    convert_file(official, tmp_path / "out.safetensors", keys="canonical", load_check=lambda plan, tensors: None)
+    tensors = dict(read_checkpoint(tmp_path / "out.safetensors").tensors)
+    tensors["head.attention.gamma"] = np.ones(1, np.int32)
+    with pytest.raises(InputError, match=r"head\.attention\.gamma is int32, the twins need a floating dtype"):
+        compare_files(official, save(tmp_path / "whole.pdparams", tensors))

@@ -170,7 +170,7 @@ def test_the_start_of_the_official_training(tmp_path: Path) -> None:
     assert float(model.backbone.stem[0].norm.weight.min()) > 0
 
 
-@pytest.mark.parametrize(("family", "semantics"), [("official", "plain"), ("pure_pytorch", "fold"), ("mmseg", "fold")])
+@pytest.mark.parametrize(("family", "semantics"), [("pure_pytorch", "fold"), ("mmseg", "fold")])
 def test_semantics_that_would_be_wrong(tmp_path: Path, family: str, semantics: str) -> None:
     source = save_pth(tmp_path / "source.pth", make_tensors(family))
     message = refused(source, abn_semantics=semantics)

@@ -26,6 +26,7 @@ OTHER = {
     "leaky_slope": 0.2,
     "dropout": "element",
     "dropout_rate": 0.5,
+    "auxiliary": False,
 }
 
 

@@ -41,7 +41,7 @@ NO_CHECKPOINTS = {
     "zip header alone": (b"PK\x03\x04", "truncated or damaged zip archive"),
     "end of a zip alone": (b"PK\x05\x06" + bytes(18), "not a checkpoint"),
     "LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "not a checkpoint"),
-    "another pickle": (pickle.dumps([1, 2]), "a pickle, but not one that torch.save wrote"),
+    "another pickle": (pickle.dumps([1, 2]), "holds no state dict (a dictionary of tensors), only a list"),
 }
 
 

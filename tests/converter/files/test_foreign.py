@@ -85,9 +85,11 @@ REFUSED: dict[str, bytes] = {
         {"meta": ATTACK + MEMOIZED, "state_dict": mapping({"w": tensor(), "x": RECALLED})}
     ),
     "in another entry": mapping({"state_dict": WEIGHTS, "model_ema": ATTACK}),
+    "in a nested entry": mapping({"state_dict": WEIGHTS, "extra": mapping({"a": mapping({"b": ATTACK})})}),
+    "evaluated": mapping({"state_dict": WEIGHTS, "extra": call(named("builtins", "eval"), TOUCH)}),
+    "in metadata of weights elsewhere": mapping({"meta": ATTACK, "model": WEIGHTS}),
     "as an entry's name": mapping({"state_dict": WEIGHTS}) + ATTACK + b"Ns",
     "in metadata without weights": mapping({"meta": ATTACK, "w": tensor()}),
-    "in metadata of weights elsewhere": mapping({"meta": ATTACK, "model": WEIGHTS}),
     "in metadata within the weights": mapping({"state_dict": mapping({"w": tensor(), "meta": ATTACK})}),
     "popped": ATTACK + b"0" + mapping({"state_dict": WEIGHTS}),
     "dropped by a later entry": mapping({"meta": ATTACK, "state_dict": WEIGHTS}) + value("meta") + b"Ns",

@@ -129,7 +129,7 @@ def test_whole_objects_saved_by_torch(tmp_path: Path, zipped: bool) -> None:
     path = tmp_path / "model.pth"
     torch.save(torch.nn.Conv2d(1, 1, 1), path, _use_new_zipfile_serialization=zipped)
     assert "torch.nn.modules.conv.Conv2d" in listed(refusal(path))
-    torch.save({"state_dict": {"w": torch.ones(1)}, "best": np.float64(0.8)}, path)
+    torch.save({"w": torch.ones(1), "best": np.float64(0.8)}, path)
     assert any(name.endswith(".multiarray.scalar") for name in listed(refusal(path)))
     torch.save({"w": torch.ones(1, dtype=torch.complex64), "s": torch.eye(2).to_sparse()}, path)
     assert listed(refusal(path))[0] == "torch.ComplexFloatStorage"
@@ -140,8 +140,11 @@ def test_whole_objects_saved_by_torch(tmp_path: Path, zipped: bool) -> None:
 def test_arrays_of_objects(tmp_path: Path, name: str) -> None:
     file_name, writer = WRITERS[name]
     objects = pickle.dumps(np.array([print, {}], dtype=object), protocol=2)[2:-1]
-    message = refusal(writer(tmp_path / file_name, mapping({"w": objects})))
-    assert ("array dtype 'O8' is not a number's" in message) if name == "pdparams" else ("print" in message)
+    assert "print" in refusal(writer(tmp_path / file_name, mapping({"w": objects})))
+    if name == "legacy":  # which needs a storage
+        return
+    words = pickle.dumps(np.array(["road", None], dtype=object), protocol=2)[2:-1]
+    assert "array dtype 'O8' is not a number's" in refusal(writer(tmp_path / file_name, mapping({"w": words})))
 
 
 POISON = {

@@ -32,10 +32,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "weights.pdparams"
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 def test_plain_pickles(path: Path, protocol: int) -> None:
     path.write_bytes(pickle.dumps(ARRAYS, protocol))
     assert_same_tensors(read_pdparams(path), ARRAYS)
+    assert_same_tensors(read_checkpoint(path).tensors, ARRAYS)
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4])
@@ -101,18 +102,18 @@ def test_damaged_tables_of_split_arrays(path: Path, name: str) -> None:
 
 
 NO_PARAMETERS = {
-    "a list": (value([1, 2]), "holds a list, not a dictionary"),
-    "an array": (array(), "not a dictionary"),
+    "a list": (value([1, 2]), "only a list"),
+    "an array": (array(), "one tensor without a name"),
     "nothing in it": (b"}", "holds no state dict"),
-    "a number": (mapping({"w": value(3)}), "entry 'w' is a int"),
-    "a nested dictionary": (mapping({"LR_Scheduler": mapping({"w": array()})}), "entry 'LR_Scheduler' is a dict"),
+    "a number": (mapping({"w": value(3)}), "only w (a int)"),
+    "an optimiser's state": (mapping({"LR_Scheduler": mapping({"w": array()})}), "the state of an optimiser"),
     "a key that is no string": (b"}" + value(5) + array() + b"s", "not a string"),
     "an array without data": (
         mapping({"w": call(named("numpy.core.multiarray", "_reconstruct"))}),
-        "entry 'w' is a damaged array",
+        "w is a damaged array",
     ),
-    "the class of arrays": (mapping({"w": named("numpy", "ndarray")}), "entry 'w' is a type"),
-    "a dtype": (mapping({"w": call(named("numpy", "dtype"), value("f4"))}), "not an array"),
+    "the class of arrays": (mapping({"w": named("numpy", "ndarray")}), "w is a damaged array"),
+    "a dtype": (mapping({"w": call(named("numpy", "dtype"), value("f4"))}), "only w (a PickledDtype)"),
     "data too short": (mapping({"w": array((3,))}), "not a readable pickle"),
     "data that is no bytes": (mapping({"w": array(data=[0.5, 0.5])}), "not a readable pickle"),
     "negative shape": (mapping({"w": array((-2, -1))}), "not a readable pickle"),

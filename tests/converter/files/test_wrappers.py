@@ -75,9 +75,10 @@ NO_STATE_DICT: dict[str, tuple[Any, str]] = {
     "no entries": ({}, "holds no state dict"),
     "an empty wrapper": ({"state_dict": {}}, "holds no state dict"),
     "numbers": ({"epoch": 3, "loss": 0.5}, "holds no state dict"),
-    "a number among tensors": ({**STATE, "epoch": 3}, "entry 'epoch' is a int, not a tensor"),
-    "a list among tensors": ({**STATE, "bn1.weight": [1.0]}, "entry 'bn1.weight' is a list, not a tensor"),
-    "two wrappers": ({"model": STATE, "state_dict": prefixed(STATE)}, "'state_dict' and 'model'"),
+    "two wrappers": (
+        {"model": STATE, "state_dict": prefixed(STATE)},
+        "several sets of weights: model (2 tensors), state_dict (2 tensors); choose one with --weights-entry NAME",
+    ),
     "a key of two lines": ({**STATE, "a\nb": WEIGHT}, r"key 'a\nb'"),
     "a key that is no string": ({**STATE, 5: WEIGHT}, "key"),
 }

@@ -22,7 +22,7 @@ from converter.files.pdparams import read_pdparams
 from tests.converter.checkpoints import Array, assert_same_tensors
 
 PADDLE_DTYPES = ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u1", "?")
-DTYPES = (*PADDLE_DTYPES, "u2", "u4", "u8")
+DTYPES = (*PADDLE_DTYPES, "u4", "u8")
 MATRIX = np.arange(24, dtype=np.float32).reshape(4, 6)
 LAYOUTS = {
     "scalar": np.array(-2.5, np.float32),

@@ -16,7 +16,7 @@ def load_weights(model: nn.Layer, tensors: MutableMapping[str, np.ndarray[Any, A
     """Fill every parameter and buffer of `model` from `tensors` (Paddle names), emptying it on the way.
 
     Values are cast to the model's dtype. Raises ValueError, naming the tensors, unless names and shapes
-    are exactly the model's; nothing is loaded then.
+    are exactly the model's, and numbers floats where they are the model's; nothing is loaded then.
     """
     targets = model.state_dict()
     missing, unexpected = sorted(targets.keys() - tensors.keys()), sorted(tensors.keys() - targets.keys())
@@ -25,6 +25,8 @@ def load_weights(model: nn.Layer, tensors: MutableMapping[str, np.ndarray[Any, A
     for name, target in targets.items():
         if tuple(target.shape) != tensors[name].shape:
             raise ValueError(f"{name} is {tensors[name].shape}, the network needs {tuple(target.shape)}")
+        if "float" in _numpy_dtype(target) and tensors[name].dtype.kind != "f":
+            raise ValueError(f"{name} holds {tensors[name].dtype}, the network needs {_numpy_dtype(target)}")
     for name, target in targets.items():
         target.set_value(tensors.pop(name).astype(_numpy_dtype(target), copy=False))
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from cityscapes.errors import DatasetError
 from cityscapes.labels import CLASSES
 from cityscapes.result import Result
-from cityscapes.tables import TITLES, agreement_lines, describe, published_lines
+from cityscapes.tables import TITLES, agreement_lines, describe, published_lines, titles_of
 from converter.files.atomic import staged
 
 
@@ -44,7 +44,7 @@ def render(result: Result) -> str:
     return environment.get_template("report.html.j2").render(
         result=result,
         agreement=result.totals.agreement,
-        titles=TITLES,
+        titles=titles_of(result),
         frameworks=list(result.totals.confusion),
         scores=result.totals.scores,
         facts=describe(result),
@@ -71,7 +71,7 @@ def _settings(result: Result) -> dict[str, Any]:
     lines: dict[str, Any] = {}
     for name, value in result.settings.items():
         if isinstance(value, dict):
-            lines |= {f"{name}, {TITLES[key]}": item for key, item in value.items()}
+            lines |= {f"{name}, {TITLES.get(key, key)}": item for key, item in value.items()}
         elif value is not None:
             lines[name] = " × ".join(map(str, value)) if isinstance(value, tuple) else value
     return lines

@@ -75,7 +75,10 @@ def _find_manifest(model: Settings, weights: Path) -> Manifest | None:
     if model.get("type") not in TOLD or not weights.is_file() or not path.exists():
         return None
     manifest = read_manifest(path)
-    if (manifest.target or {}).get("sha256") != file_digest(weights):
+    target = manifest.target or {}
+    if Path(target.get("name", "")).suffix != weights.suffix:  # the checkpoint that was converted, say
+        return None
+    if target.get("sha256") != file_digest(weights):
         raise InputError(
             f"{path}: describes another file than {weights.name}, which was changed or exchanged since; "
             "move the manifest away to go on without it"

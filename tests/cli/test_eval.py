@@ -240,8 +240,8 @@ def test_a_small_set_is_not_padded_without_a_word(port):
     assert "extended" not in result.stdout
     result = call(*command, "--limit", 1, "--overlap", 0, "--json")
     assert result.returncode == 0, result.stderr
-    assert (
-        "1 pictures, the smallest 64 × 128, were extended to 1024 × 2048 by zeros"
-        in json.loads(result.stdout)["notes"][0]
-    )
+    note = json.loads(result.stdout)["notes"][0]
+    assert note.startswith("one picture was extended to 1024 × 2048 by zeros, as protocol official has it")
+    assert "the smallest is 64 × 128" in note
+    assert "--no-padding" in note
     assert "extended" not in call(*command, "--limit", 1, "--no-padding").stdout

@@ -85,6 +85,9 @@ def test_a_manifest_of_another_file_is_refused(settings: list[str], weights: Pat
     shutil.copy(weights.with_suffix(".manifest.json"), tmp_path / "changed.manifest.json")
     line = refuse("val", *settings, "--model_path", changed)
     assert "describes another file than changed.pdparams" in line
+    manifest = json.loads(weights.with_suffix(".manifest.json").read_text())
+    assert "does not fit CCNetPort" in refuse("val", *settings, "--model_path", weights.with_suffix(".pth"))
+    assert manifest["target"]["name"] == weights.name
     (tmp_path / "changed.manifest.json").write_text("{}")
     assert "not a readable manifest" in refuse("val", *settings, "--model_path", changed)
 

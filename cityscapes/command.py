@@ -12,6 +12,7 @@ from cityscapes.agreement import measure_noise
 from cityscapes.distributed import Group, find_group
 from cityscapes.errors import DatasetError, EvaluationError
 from cityscapes.evaluate import Task, evaluate, load_image
+from cityscapes.folders import make_folder
 from cityscapes.labels import IGNORED
 from cityscapes.layout import Sample, decode, list_samples, picture_size
 from cityscapes.networks import TorchNetwork
@@ -60,6 +61,8 @@ def run(options: Options) -> tuple[Result, Group]:
     group = find_group()
     samples = list_samples(options.root, options.split)[: options.limit]
     _check_labels(samples[0], options.split)
+    for folder in filter(None, (options.save_predictions, options.report)):
+        make_folder(folder)  # before the work, not after it
     with show_progress(enabled=group.leads) as display:
         display.begin("reading weights")
         weights = read_weights(

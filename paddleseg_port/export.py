@@ -13,10 +13,10 @@ from paddle import Tensor, nn
 from paddleseg.cvlibs import SegBuilder
 from paddleseg.deploy.export import WrappedModel
 
+from cityscapes.folders import make_folder
 from converter.errors import ConverterError, InputError
 from models_paddle.export import prepare_for_export, save_program
 from paddleseg_port.build import explains
-from paddleseg_port.folders import make_folder
 from paddleseg_port.rounding import measure_rounding
 from paddleseg_port.trained import build_trained
 

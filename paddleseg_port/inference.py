@@ -24,10 +24,10 @@ from paddleseg.core.infer import reverse_transform
 from paddleseg.deploy.infer import DeployConfig
 from paddleseg.utils import visualize
 
+from cityscapes.folders import make_folder
 from converter.errors import ConverterError, InputError
 from paddleseg_port.build import describe
 from paddleseg_port.data import CheckedTransforms
-from paddleseg_port.folders import make_folder
 from paddleseg_port.images import find_images
 from paddleseg_port.rounding import compare_classes
 

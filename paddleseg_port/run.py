@@ -18,12 +18,12 @@ from paddleseg.utils import logger, utils
 
 from cityscapes.confusion import Score
 from cityscapes.distributed import find_group
+from cityscapes.folders import make_folder
 from cityscapes.labels import NUM_CLASSES
 from converter.errors import InputError
 from paddleseg_port.build import build_val_dataset, check_config, explains, make_builder
 from paddleseg_port.data import CheckedTransforms, checked_loading
 from paddleseg_port.files import READ, find_file, guarded_files
-from paddleseg_port.folders import make_folder
 from paddleseg_port.images import find_images
 from paddleseg_port.metrics import recorded_confusion
 from paddleseg_port.model import CCNetPort, restore_norm_choice

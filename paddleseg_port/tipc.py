@@ -12,10 +12,10 @@ from pathlib import Path
 import click
 
 from cityscapes.errors import DatasetError
+from cityscapes.folders import make_folder
 from cityscapes.generate import make_dataset
 from cityscapes.layout import list_samples
 from converter.errors import InputError
-from paddleseg_port.folders import make_folder
 
 ITERATIONS = 20
 STATUS_LOG = "results_python.log"

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from cityscapes.errors import DatasetError
+from cityscapes.folders import make_folder
 from cityscapes.labels import CLASSES
 from cityscapes.result import Result
 from cityscapes.tables import TITLES, agreement_lines, describe, published_lines, titles_of
@@ -20,10 +20,7 @@ def write_report(folder: Path, result: Result) -> Path:
 
     The page needs nothing but itself. Raises DatasetError or InputError if the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatasetError(f"{folder}: cannot make the folder: {error.strerror}") from error
+    make_folder(folder)
     contents = [json.dumps(result.to_json(), ensure_ascii=False, allow_nan=False) + "\n", render(result)]
     targets = folder / "report.json", folder / "report.html"
     with staged(*targets) as paths:

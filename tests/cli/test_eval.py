@@ -131,6 +131,15 @@ def test_mistakes_get_one_line(files, arguments, words):
     assert_one_line_error(call("ccnet-eval", *(part.format(**places) for part in arguments)), 2, *words)
 
 
+@pytest.mark.parametrize("option", ["--report", "--save-predictions"])
+def test_a_folder_that_cannot_be_made_is_one_line_before_the_work(files, option):
+    """No weights are read: there are none."""
+    place = files / NAME / "inside"
+    result = call("ccnet-eval", files / "set", "--torch", files / "none.pth", option, place)
+    assert_one_line_error(result, 2, f"{place}: cannot make this folder: Not a directory")
+    assert_one_line_error(call("ccnet-eval", "--make-dataset", place), 2, "cannot make this folder")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [(), ("--make-dataset", "a", "b"), ("a", "--scales", "0"), ("a", "--overlap", "1"), ("a", "--protocol", "none")],

@@ -6,11 +6,14 @@ import json
 import sys
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ccnet_cli.common import PathType, family_option, json_option, parse_size, phases, reading_options, reports_errors
+
+if TYPE_CHECKING:
+    from cityscapes.weights import Port
 
 
 def parse_scales(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
@@ -49,6 +52,7 @@ def parse_counts(context: click.Context, parameter: click.Parameter, value: str)
     epilog="\b\nExamples:\n"
     "  ccnet-eval cityscapes/ --torch official.pth --paddle out.pdparams\n"
     "  ccnet-eval cityscapes/ --paddle out.pdparams --scales 0.75,1.0,1.25 --flip --report report/\n"
+    "  ccnet-eval cityscapes/ --torch official.pth --port my_package:build --port-weights mine.pdparams\n"
     "  ccnet-eval --make-dataset generated/ --count 16,8 --size 512,1024\n"
     "  torchrun --nproc-per-node 4 $(which ccnet-eval) cityscapes/ --torch official.pth --device gpu\n"
     "\n\nExit code: 0 success, 1 the frameworks differ where rounding does not explain it, 2 bad input."
@@ -56,6 +60,10 @@ def parse_counts(context: click.Context, parameter: click.Parameter, value: str)
 @click.argument("root", type=PathType, required=False)
 @click.option("--torch", type=PathType, metavar="FILE", help="Weights of the torch twin, in any format and keys.")
 @click.option("--paddle", type=PathType, metavar="FILE", help="Weights of the Paddle twin, in any format and keys.")
+@click.option(
+    "--port", metavar="MODULE:FUNCTION", help="Your own port, in the Paddle twin's place: a function that builds it."
+)
+@click.option("--port-weights", type=PathType, metavar="FILE", help="The port's .pdparams; all must fit.")
 @click.option(
     "--protocol", type=click.Choice(["official", "paddleseg", "mmseg"]), help="Whose. [default: the weights' family's]"
 )
@@ -102,6 +110,8 @@ def evaluate(
     size: tuple[int, int] | None,
     seed: int,
     as_json: bool,
+    port: str | None,
+    port_weights: Path | None,
     **options: Any,
 ) -> None:
     """Measure mIoU on the Cityscapes folder ROOT, with either framework or both side by side.
@@ -118,10 +128,24 @@ def evaluate(
         raise click.UsageError("Missing argument 'ROOT'.")
     from cityscapes.command import Options, run
 
-    result, group = run(Options(root=root, **options))
+    result, group = run(Options(root=root, port=_load_port(port, port_weights, **options), **options))
     if group.leads:
         _print_evaluation(result, as_json=as_json)
     sys.exit(0 if result else 1)
+
+
+def _load_port(
+    port: str | None, weights: Path | None, *, torch: Path | None, paddle: Path | None, device: str, **_: Any
+) -> Port | None:
+    if port is None and weights is None:
+        return None
+    if port is None or weights is None:
+        raise click.UsageError("--port MODULE:FUNCTION and --port-weights FILE go together")
+    if torch is None or paddle is not None:
+        raise click.UsageError("--port goes with --torch FILE, its reference, and without --paddle")
+    from ccnet_cli.port_network import load_network
+
+    return load_network(port, weights, device=device)
 
 
 def _make_dataset(folder: Path, **options: Any) -> None:

@@ -17,12 +17,15 @@ from ccnet_cli.seg_options import (
     SpacedCommand,
     config_option,
     device_option,
+    download_option,
+    import_option,
+    masks_option,
     model_option,
     precision_options,
     view_options,
     workers_option,
 )
-from converter.errors import InputError
+from ccnet_cli.user_code import import_modules
 
 
 @click.group(
@@ -60,15 +63,18 @@ def seg() -> None:
 @click.option("--keep_checkpoint_max", type=int, default=5, show_default=True, metavar="N")
 @click.option("--seed", type=int)
 @click.option("--profiler_options", metavar="TEXT", help="Of Paddle's profiler, as in PaddleSeg.")
+@masks_option
+@download_option
+@import_option
 @reports_errors()
-def train(config: Path, resume_model: str | None, **options: Any) -> None:
+def train(config: Path, modules: tuple[str, ...], downloads: bool, keep_masks: bool, **options: Any) -> None:
     """Train."""
     from paddleseg_port import run
 
-    if resume_model is not None and not (Path(resume_model) / "model.pdparams").is_file():
-        raise InputError(f"{resume_model}: no model.pdparams in it; name an iter_N folder")
+    import_modules(modules)
     changes = {name: options.pop(name) for name in ("iters", "batch_size", "learning_rate")}
-    run.train(config, resume_model=resume_model, changes=changes, **options)
+    with run.guarded(config, downloads=downloads, keep_masks=keep_masks):
+        run.train(config, changes=changes, **options)
 
 
 @seg.command(cls=SpacedCommand)
@@ -80,15 +86,29 @@ def train(config: Path, resume_model: str | None, **options: Any) -> None:
 @click.option("--aug_eval", is_flag=True, help="Average over --scales and flips.")
 @view_options
 @click.option("--auc_roc", is_flag=True, help="Area under the ROC curve, too.")
+@masks_option
+@download_option
+@import_option
 @json_option
 @reports_errors()
-def val(config: Path, model_path: Path | None, aug_eval: bool, as_json: bool, **options: Any) -> None:
+def val(
+    config: Path,
+    model_path: Path | None,
+    aug_eval: bool,
+    modules: tuple[str, ...],
+    downloads: bool,
+    keep_masks: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Evaluate. With --json, also the confusion matrix, as ccnet-eval prints it."""
     from paddleseg_port import run
 
     views = _views(options, augmented=aug_eval)
     with redirect_stdout(sys.stderr if as_json else sys.stdout):
-        score = run.validate(config, model_path, views, record=as_json, **options)
+        import_modules(modules)
+        with run.guarded(config, downloads=downloads, keep_masks=keep_masks):
+            score = run.validate(config, model_path, views, record=as_json, **options)
     if score is not None:
         click.echo(json.dumps(score.to_json(), allow_nan=False))
 
@@ -102,13 +122,17 @@ def val(config: Path, model_path: Path | None, aug_eval: bool, as_json: bool, **
 @click.option("--aug_pred", is_flag=True, help="Average over --scales and flips.")
 @view_options
 @click.option("--custom_color", type=click.IntRange(0, 255), multiple=True, metavar="R G B...", help="Colour map.")
+@download_option
+@import_option
 @reports_errors()
-def predict(config: Path, aug_pred: bool, **options: Any) -> None:
+def predict(config: Path, aug_pred: bool, modules: tuple[str, ...], downloads: bool, **options: Any) -> None:
     """Predict pictures."""
     from paddleseg_port import run
 
     views = _views(options, augmented=aug_pred)
-    run.predict(config, views=views, **options)
+    import_modules(modules)
+    with run.guarded(config, downloads=downloads):
+        run.predict(config, views=views, **options)
 
 
 @seg.command(cls=SpacedCommand)
@@ -117,13 +141,25 @@ def predict(config: Path, aug_pred: bool, **options: Any) -> None:
 @click.option("--save_dir", type=PathType, default="./output/inference_model", show_default=True, metavar="DIR")
 @click.option("--output_op", type=click.Choice(["argmax", "softmax", "none"]), default="argmax", show_default=True)
 @click.option("--input_shape", type=click.IntRange(1), nargs=4, metavar="N C H W", help="[default: any size]")
+@download_option
+@import_option
 @reports_errors()
-def export(config: Path, model_path: Path | None, save_dir: Path, input_shape: tuple[int, ...], **options: Any) -> None:
+def export(
+    config: Path,
+    model_path: Path | None,
+    save_dir: Path,
+    input_shape: tuple[int, ...],
+    modules: tuple[str, ...],
+    downloads: bool,
+    **options: Any,
+) -> None:
     """Export for Paddle Inference, with deploy.yaml, and compare with the eager model."""
-    from paddleseg_port import run  # noqa: F401 - registers the port
+    from paddleseg_port import run  # registers the port
     from paddleseg_port.export import export
 
-    export(config, model_path, save_dir, input_shape=input_shape or (), **options)
+    import_modules(modules)
+    with run.guarded(config, downloads=downloads):
+        export(config, model_path, save_dir, input_shape=input_shape or (), **options)
     click.echo(f"{save_dir}: exported; on a test picture it gives the eager model's outputs bit for bit")
 
 
@@ -136,7 +172,10 @@ def export(config: Path, model_path: Path | None, save_dir: Path, input_shape: t
 @click.option("--cpu_threads", type=click.IntRange(1), default=2, show_default=True, metavar="N")
 @click.option("--benchmark", type=bool, default=False, show_default=True, help="Print AutoLog's fields.")
 @click.option("--model_name", default="CCNet", show_default=True, help="In the benchmark.")
-@click.option("--expected", type=PathType, metavar="DIR", help="Fail unless the classes are those of these PNGs.")
+@click.option(
+    "--expected", type=PathType, metavar="DIR", help="Fail unless rounding explains what differs from these PNGs."
+)
+@import_option
 @reports_errors()
 def infer(
     config: Path,
@@ -145,13 +184,17 @@ def infer(
     benchmark: bool,
     model_name: str,
     expected: Path | None,
+    modules: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Predict with an exported model by Paddle Inference."""
+    from paddleseg_port.build import explains
     from paddleseg_port.inference import Backend, infer
 
+    import_modules(modules)
     backend = Backend(**options)
-    infer(config, image_path, save_dir, backend, benchmark=benchmark, model_name=model_name, expected=expected)
+    with explains(config):
+        infer(config, image_path, save_dir, backend, benchmark=benchmark, model_name=model_name, expected=expected)
     click.echo(f"{save_dir}: predictions written")
 
 
@@ -161,12 +204,13 @@ def infer(
 @click.option("--save_dir", type=PathType, default="./test_tipc/output", show_default=True, metavar="DIR")
 @click.option("--data", type=PathType, default="./test_tipc/data", show_default=True, help="Generated if missing.")
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True, help="To train on.")
+@import_option
 @reports_errors()
-def tipc(mode: str, config: Path, save_dir: Path, data: Path, device: str) -> None:
+def tipc(mode: str, config: Path, save_dir: Path, data: Path, device: str, modules: tuple[str, ...]) -> None:
     """Run train, eval, predict, export and inference with and without oneDNN, each in a process of its own."""
     from paddleseg_port.tipc import run_chain
 
-    sys.exit(0 if run_chain(mode, config, save_dir, data, device=device) else 1)
+    sys.exit(0 if run_chain(mode, config, save_dir, data, device=device, modules=modules) else 1)
 
 
 def _views(options: dict[str, Any], *, augmented: bool) -> Any:
@@ -174,3 +218,7 @@ def _views(options: dict[str, Any], *, augmented: bool) -> Any:
 
     names = ("scales", "flip_horizontal", "flip_vertical", "is_slide", "crop_size", "stride")
     return Views(augmented=augmented, **{name: options.pop(name) for name in names})
+
+
+if __name__ == "__main__":  # the steps of `tipc` are started so
+    seg(prog_name="ccnet-seg")

@@ -56,6 +56,19 @@ def combine(*decorators: Decorator) -> Decorator:
     return apply
 
 
+import_option = click.option(
+    "--import",
+    "modules",
+    multiple=True,
+    metavar="MODULE...",
+    help="Import these first, which register your own components with PaddleSeg.",
+)
+download_option = click.option(
+    "--allow_download", "downloads", is_flag=True, help="Fetch a pretrained that is a URL; else it is refused."
+)
+masks_option = click.option(
+    "--keep_masks", is_flag=True, help="Take labels that hold only 0 and 255 as they are: 255 is ignored."
+)
 config_option = combine(
     click.option("--config", type=PathType, required=True, metavar="YML", help="A PaddleSeg config."),
     click.option("--opts", multiple=True, metavar="KEY=VALUE...", help="Change values of the config."),

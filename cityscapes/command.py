@@ -12,16 +12,17 @@ from cityscapes.agreement import measure_noise
 from cityscapes.distributed import Group, find_group
 from cityscapes.errors import DatasetError, EvaluationError
 from cityscapes.evaluate import Task, evaluate, load_image
+from cityscapes.folders import make_folder
 from cityscapes.labels import IGNORED
-from cityscapes.layout import Sample, decode, list_samples
+from cityscapes.layout import Sample, decode, list_samples, picture_size
 from cityscapes.networks import TorchNetwork
 from cityscapes.predict import Views
 from cityscapes.progress import Display, show_progress
-from cityscapes.protocols import FAMILY_PROTOCOLS, Protocol, protocol_for
+from cityscapes.protocols import FAMILY_PROTOCOLS, Protocol, is_padded, protocol_for
 from cityscapes.result import Result
 from cityscapes.state import State
 from cityscapes.totals import Totals
-from cityscapes.weights import Weights, read_weights
+from cityscapes.weights import Port, Weights, read_weights
 from converter import Reading
 
 CITYSCAPES_VAL = 500
@@ -35,6 +36,7 @@ class Options:
     root: Path
     torch: Path | None = None
     paddle: Path | None = None
+    port: Port | None = None
     family: str | None = None
     reading: Reading = field(default_factory=Reading)
     protocol: str | None = None
@@ -61,6 +63,8 @@ def run(options: Options) -> tuple[Result, Group]:
     group = find_group()
     samples = list_samples(options.root, options.split)[: options.limit]
     _check_labels(samples[0], options.split)
+    for folder in filter(None, (options.save_predictions, options.report)):
+        make_folder(folder)  # before the work, not after it
     with show_progress(enabled=group.leads) as display:
         display.begin("reading weights")
         weights = read_weights(
@@ -69,6 +73,7 @@ def run(options: Options) -> tuple[Result, Group]:
             family=options.family,
             recurrence=options.recurrence,
             reading=options.reading,
+            port=options.port,
         )
         protocol = choose_protocol(options, weights)
         settings = _settings(options, weights, protocol)
@@ -88,7 +93,7 @@ def run(options: Options) -> tuple[Result, Group]:
         totals = group.sum(totals)
     state.remove()
     published = weights.published(multi_scale=not task.views.plain)
-    notes = _notes(options, weights, protocol)
+    notes = _notes(options, weights, protocol, samples)
     if published and (options.split, totals.images) != ("val", CITYSCAPES_VAL):
         notes.append(f"published figures are of the {CITYSCAPES_VAL} images of Cityscapes val")
     result = Result(totals=totals, protocol=protocol.name, published=published, settings=settings, notes=tuple(notes))
@@ -163,6 +168,7 @@ def _settings(options: Options, weights: Weights, protocol: Protocol) -> dict[st
         "flip": options.flip,
         "weights": weights.digests,
         "device": options.device,
+        "port": None if options.port is None else options.port.name,
     }
 
 
@@ -179,11 +185,29 @@ def _identity(options: Options, protocol: Protocol, samples: list[Sample], group
     }
 
 
-def _notes(options: Options, weights: Weights, protocol: Protocol) -> list[str]:
+def _notes(options: Options, weights: Weights, protocol: Protocol, samples: list[Sample]) -> list[str]:
     notes = list(weights.pair.notes)
+    if options.port is not None:
+        notes.append(f"the port is {options.port.name} with {options.port.weights}")
+    notes += _name_padding(samples, protocol)
     if weights.pair.recurrence is None and options.recurrence is None:
         notes.append(f"no file says how often attention is passed; {weights.recurrence} was taken, see --recurrence")
     own = FAMILY_PROTOCOLS[weights.family]
     if protocol.name != own.name:
         notes.append(f"protocol {protocol.name} is not {weights.family}'s own, {own.name}")
     return notes
+
+
+def _name_padding(samples: list[Sample], protocol: Protocol) -> list[str]:
+    """A note, if pictures are smaller than the protocol's size."""
+    if protocol.padded_size is None:
+        return []
+    sizes = [size for size in map(picture_size, samples) if size is not None and is_padded(size, protocol)]
+    if not sizes:
+        return []
+    smallest, full = (" × ".join(map(str, size)) for size in (min(sizes), protocol.padded_size))
+    count = "one picture was" if len(sizes) == 1 else f"{len(sizes)} pictures were"
+    return [
+        f"{count} extended to {full} by zeros, as protocol {protocol.name} has it (the smallest is {smallest}); "
+        "--no-padding leaves that out"
+    ]

@@ -14,6 +14,7 @@ from torch import Tensor
 from cityscapes.ahead import map_ahead
 from cityscapes.confusion import Array, count_confusion
 from cityscapes.errors import EvaluationError
+from cityscapes.folders import make_folder
 from cityscapes.labels import to_ids
 from cityscapes.layout import Decoded, Sample, decode
 from cityscapes.networks import Network
@@ -88,6 +89,6 @@ def _count(task: Task, index: int, decoded: Decoded, image: Tensor, totals: Tota
 
 def save_prediction(path: Path, train_ids: Array) -> None:
     """Write classes (H, W) as a PNG of label ids, as the benchmark's server and cityscapesScripts read them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with staged(path) as (temporary,):
         Image.fromarray(np.ascontiguousarray(to_ids(train_ids))).save(temporary, "PNG")

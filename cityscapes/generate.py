@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from cityscapes.errors import DatasetError
+from cityscapes.folders import make_folder
 from cityscapes.labels import to_train_ids
 from cityscapes.layout import ID_ENDING, IMAGE_ENDING, IMAGES, LABELS, TRAIN_ID_ENDING, Array
 from cityscapes.scenes import make_scene
@@ -52,6 +53,6 @@ def make_dataset(
 
 
 def _write(path: Path, pixels: Array) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with staged(path) as (temporary,):
         Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, "PNG", compress_level=1)

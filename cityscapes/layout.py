@@ -20,6 +20,8 @@ Array = np.ndarray[Any, Any]
 
 IMAGES, LABELS = "leftImg8bit", "gtFine"
 IMAGE_ENDING = "_leftImg8bit.png"
+FORMATS = ("PNG",)
+"""Whatever a file holds: Pillow knows formats that start other programs."""
 ID_ENDING, TRAIN_ID_ENDING = "_gtFine_labelIds.png", "_gtFine_labelTrainIds.png"
 
 
@@ -75,6 +77,15 @@ def decode(sample: Sample) -> Decoded:
     return Decoded(name=sample.name, pixels=pixels, label=train_ids)
 
 
+def picture_size(sample: Sample) -> tuple[int, int] | None:
+    """Height and width of a sample, from the head of its picture's file; None if it cannot be read any more."""
+    try:
+        with Image.open(sample.image, formats=FORMATS) as picture:
+            return picture.height, picture.width
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
 def _check_root(root: Path, split: str) -> None:
     if not root.is_dir():
         raise DatasetError(f"{root}: there is no such folder; give the one that holds {IMAGES} and {LABELS}")
@@ -124,7 +135,7 @@ def _check_pairs(images: dict[str, Path], labels: dict[str, Path], split: str) -
 
 def _read(path: Path, mode: str, needed: str) -> Array:
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             found = picture.mode
             pixels = np.asarray(picture) if found == mode else None
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:

@@ -46,10 +46,21 @@ class PaddleNetwork:
         """Runs on Paddle's device and in the model's dtype; the logits share its memory where torch can reach it."""
         from models_paddle import paddle
 
-        dtype = str(self.model.parameters()[0].dtype).rpartition(".")[2]
         with paddle.no_grad():
-            logits = self.model(paddle.to_tensor(images.to(getattr(torch, dtype)).numpy()))[0]
-        return paddle_to_torch(logits if torch.cuda.is_available() else logits.cpu())
+            return to_torch(self.model(to_paddle(images, self.model))[0])
+
+
+def to_paddle(images: Tensor, model: Any) -> Any:
+    """`images` as a Paddle tensor of the dtype of `model`'s parameters."""
+    from models_paddle import paddle
+
+    dtypes = [str(parameter.dtype).rpartition(".")[2] for parameter in model.parameters()]
+    return paddle.to_tensor(images.to(getattr(torch, dtypes[0] if dtypes else "float32")).numpy())
+
+
+def to_torch(logits: Any) -> Tensor:
+    """A Paddle tensor's values, in its memory where torch can reach it."""
+    return paddle_to_torch(logits if torch.cuda.is_available() else logits.cpu())
 
 
 NETWORKS: dict[str, Callable[[Any], Network]] = {"torch": TorchNetwork, "paddle": PaddleNetwork}

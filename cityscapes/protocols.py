@@ -89,6 +89,12 @@ def protocol_for(family: str, *, name: str | None = None, file_name: str = "") -
     return replace(protocol, preprocessing=preprocessing, window=window)
 
 
+def is_padded(size: tuple[int, int], protocol: Protocol) -> bool:
+    """Whether a picture of this (height, width) is extended."""
+    full = protocol.padded_size
+    return full is not None and (size[0] < full[0] or size[1] < full[1])
+
+
 def prepare(pixels: Array, protocol: Protocol) -> Array:
     """RGB pixels (H, W, 3) uint8 -> network input (1, 3, H', W') float64, preprocessed and padded."""
     image = preprocess(pixels, protocol.preprocessing)

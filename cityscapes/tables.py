@@ -13,6 +13,11 @@ from converter.console import wide_console
 TITLES = {"torch": "torch", "paddle": "Paddle"}
 
 
+def titles_of(result: Result) -> dict[str, str]:
+    """What each framework is called; a user's port stands in the place of the Paddle twin."""
+    return TITLES | ({"paddle": "port"} if result.settings.get("port") else {})
+
+
 def print_result(result: Result, console: Console | None = None) -> None:
     """IoU of each class, the means, what was published, and how far the frameworks agree."""
     console = console or wide_console()
@@ -49,7 +54,7 @@ def published_lines(result: Result) -> list[str]:
     lines = []
     for figure in result.published:
         verdicts = ", ".join(
-            f"{TITLES[name]} {'reaches' if reached else 'does not reach'} it"
+            f"{titles_of(result)[name]} {'reaches' if reached else 'does not reach'} it"
             for name, reached in result.reached(figure).items()
         )
         lines.append(f"published: {figure['miou']:.2f} ({figure['label']}, {figure['source']}); {verdicts} (± 0.15)")
@@ -71,7 +76,7 @@ def agreement_lines(result: Result) -> list[str]:
 
 def _class_table(result: Result) -> Table:
     scores = result.totals.scores
-    table = Table("class", *(f"IoU {TITLES[name]}" for name in scores), box=box.SIMPLE)
+    table = Table("class", *(f"IoU {titles_of(result)[name]}" for name in scores), box=box.SIMPLE)
     for index, name in enumerate(NAMES):
         table.add_row(name, *(_percent(score.class_iou[index]) for score in scores.values()))
     table.add_section()
@@ -83,7 +88,7 @@ def _class_table(result: Result) -> Table:
 def _flip_table(result: Result) -> Table:
     agreement = result.totals.agreement
     assert agreement is not None
-    table = Table("flipped pixel", "row, column", "torch", "Paddle", "margin", "", box=box.SIMPLE)
+    table = Table("flipped pixel", "row, column", *titles_of(result).values(), "margin", "", box=box.SIMPLE)
     for flip in agreement.worst[:5]:
         verdict = "rounding" if flip.margin <= agreement.noise else "unexplained"
         place = f"{flip.row}, {flip.column}"

@@ -20,6 +20,15 @@ CITYSCAPES = "Cityscapes val"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Port:
+    """A user's own port, built and loaded: it is evaluated in the place of the Paddle twin."""
+
+    name: str
+    weights: Path
+    network: Network
+
+
+@dataclass(frozen=True, kw_only=True)
 class Weights:
     """Of one or both frameworks. `file_name` is the original file's, by which published figures are known."""
 
@@ -28,6 +37,7 @@ class Weights:
     paddle: Path | None
     recurrence: int
     file_name: str
+    port: Port | None = None
 
     @property
     def family(self) -> str:
@@ -37,7 +47,8 @@ class Weights:
     @property
     def digests(self) -> dict[str, str]:
         """SHA-256 by framework."""
-        return {name: file_digest(path) for name, path in (("torch", self.torch), ("paddle", self.paddle)) if path}
+        paths = {"torch": self.torch, "paddle": self.paddle, "port": self.port and self.port.weights}
+        return {name: file_digest(path) for name, path in paths.items() if path}
 
     def published(self, *, multi_scale: bool) -> list[dict[str, Any]]:
         """The figures that these weights may have reached: `label`, `miou` (percent) and `source`."""
@@ -62,6 +73,8 @@ class Weights:
         if self.paddle is not None:
             set_paddle_device(device)
             networks["paddle"] = PaddleNetwork(build_paddle(self.pair, recurrence=self.recurrence))
+        if self.port is not None:
+            networks["paddle"] = self.port.network
         return networks
 
 
@@ -72,6 +85,7 @@ def read_weights(
     family: str | None,
     recurrence: int | None,
     reading: Reading | None = None,
+    port: Port | None = None,
 ) -> Weights:
     """Read one file, or a checkpoint and its conversion, as `reading` says.
 
@@ -93,6 +107,7 @@ def read_weights(
         paddle=paddle,
         recurrence=next(value for value in recurrences if value is not None),
         file_name=torch.name if torch else _original_name(last),
+        port=port,
     )
 
 

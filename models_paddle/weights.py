@@ -15,8 +15,8 @@ from models_paddle.ccnet import CCNet, construct_ccnet
 def load_weights(model: nn.Layer, tensors: MutableMapping[str, np.ndarray[Any, Any]]) -> None:
     """Fill every parameter and buffer of `model` from `tensors` (Paddle names), emptying it on the way.
 
-    Values are cast to the model's dtype. Raises ValueError, naming the tensors, if names or shapes
-    are not exactly the model's; nothing is loaded then.
+    Values are cast to the model's dtype. Raises ValueError, naming the tensors, unless names and shapes
+    are exactly the model's, and numbers floats where they are the model's; nothing is loaded then.
     """
     targets = model.state_dict()
     missing, unexpected = sorted(targets.keys() - tensors.keys()), sorted(tensors.keys() - targets.keys())
@@ -25,8 +25,8 @@ def load_weights(model: nn.Layer, tensors: MutableMapping[str, np.ndarray[Any, A
     for name, target in targets.items():
         if tuple(target.shape) != tensors[name].shape:
             raise ValueError(f"{name} is {tensors[name].shape}, the network needs {tuple(target.shape)}")
-        if target.is_floating_point() and tensors[name].dtype.kind != "f":
-            raise ValueError(f"{name} is {tensors[name].dtype}, the network needs a floating dtype")
+        if "float" in _numpy_dtype(target) and tensors[name].dtype.kind != "f":
+            raise ValueError(f"{name} holds {tensors[name].dtype}, the network needs {_numpy_dtype(target)}")
     for name, target in targets.items():
         target.set_value(tensors.pop(name).astype(_numpy_dtype(target), copy=False))
 

@@ -15,8 +15,8 @@ from models_torch.ccnet import CCNet, construct_ccnet
 def load_weights(model: nn.Module, tensors: MutableMapping[str, np.ndarray[Any, Any]]) -> None:
     """Fill every parameter and buffer of `model` from `tensors` (canonical names), emptying it on the way.
 
-    Values are cast to the model's dtype. Raises ValueError, naming the tensors, if names or shapes
-    are not exactly the model's (its batch counters aside); nothing is loaded then.
+    Values are cast to the model's dtype. Raises ValueError, naming the tensors, unless names and shapes are exactly
+    the model's (its batch counters aside), and numbers floats where they are the model's; nothing is loaded then.
     """
     targets = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith("num_batches_tracked")}
     missing, unexpected = sorted(targets.keys() - tensors.keys()), sorted(tensors.keys() - targets.keys())
@@ -26,7 +26,7 @@ def load_weights(model: nn.Module, tensors: MutableMapping[str, np.ndarray[Any, 
         if tuple(target.shape) != tensors[name].shape:
             raise ValueError(f"{name} is {tensors[name].shape}, the network needs {tuple(target.shape)}")
         if target.is_floating_point() and tensors[name].dtype.kind != "f":
-            raise ValueError(f"{name} is {tensors[name].dtype}, the network needs a floating dtype")
+            raise ValueError(f"{name} holds {tensors[name].dtype}, the network needs {target.dtype}")
     with torch.no_grad():
         for name, target in targets.items():
             target.copy_(torch.from_numpy(np.array(tensors.pop(name))))

@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from paddleseg.cvlibs import Config, SegBuilder
 from paddleseg.utils import utils
 
 from cityscapes.errors import EvaluationError
 from converter.errors import ConverterError, InputError
+from paddleseg_port.words import check_words
 
-MISTAKES = (AssertionError, KeyError, OSError, RuntimeError, TypeError, ValueError, yaml.YAMLError)
-"""What PaddleSeg raises for a config that it cannot build."""
-CAUSE = "The error message is:"
+CAUSES = ("The error message is:", "Error Message Summary:\n")
+"""After these, PaddleSeg and Paddle say what it was."""
 
 
 @contextmanager
-def explains(config: Path) -> Iterator[None]:
-    """Turn PaddleSeg's exceptions about `config` into InputError."""
+def explains(subject: Path) -> Iterator[None]:
+    """Within, what PaddleSeg or a user's own component raises is an InputError about `subject` and its line of code.
+
+    What this project raised, however deep PaddleSeg wrapped it, goes on as it is.
+    """
     try:
         yield
-    except (ConverterError, EvaluationError):
-        raise
-    except MISTAKES as error:
-        if isinstance(error.__context__, ConverterError | EvaluationError):
-            raise error.__context__ from None
-        message = " ".join(str(error).rpartition(CAUSE)[2].split())
-        raise InputError(f"{config}: {type(error).__name__}: {message}") from None
+    except Exception as error:  # noqa: BLE001 - what they raise for a mistake is anybody's guess
+        raise _find_own(error) or InputError(f"{subject}: {describe(error)}") from None
+
+
+def describe(error: BaseException) -> str:
+    """What `error` says, on one line, and where it was raised."""
+    text = str(error)
+    for cause in CAUSES:
+        text = text.rpartition(cause)[2]
+    message = " ".join(text.strip("-\n ").split())
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {message} ({Path(frame.filename).name}:{frame.lineno})"
+
+
+def _find_own(error: BaseException | None) -> BaseException | None:
+    """The error of this project from which others followed, if there is one."""
+    while error is not None and not isinstance(error, ConverterError | EvaluationError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def make_builder(config: Path, *, device: str = "cpu", opts: Sequence[str] = (), **changes: Any) -> SegBuilder:
@@ -38,12 +53,18 @@ def make_builder(config: Path, *, device: str = "cpu", opts: Sequence[str] = (),
 
     Raises InputError if there is no such file or PaddleSeg refuses it.
     """
-    if not config.is_file():
-        raise InputError(f"{config}: no such file; name a PaddleSeg config (.yml)")
+    check_config(config)
     with explains(config):
         builder = SegBuilder(Config(str(config), opts=list(opts) or None, **changes))
+    check_words(builder.config.dic, config)
     utils.set_device(device)
     return builder
+
+
+def check_config(config: Path) -> None:
+    """Raise InputError unless there is such a file."""
+    if not config.is_file():
+        raise InputError(f"{config}: no such file; name a PaddleSeg config (.yml)")
 
 
 def build_model(builder: SegBuilder, config: Path) -> Any:

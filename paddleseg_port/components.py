@@ -16,7 +16,7 @@ from paddleseg.cvlibs import manager
 from paddleseg.datasets import Cityscapes
 from paddleseg.transforms import Compose
 
-from cityscapes.labels import to_train_ids
+from cityscapes.labels import LARGEST_ID, to_train_ids
 from cityscapes.layout import list_samples
 from families import get_family
 from models_paddle.losses import CrossEntropy, OhemCrossEntropy
@@ -31,7 +31,7 @@ class CCNetNormalize:
     """A family's preprocessing: channel order, mean and scale. Takes the place of `Normalize`.
 
     Args:
-        family: `official` (BGR minus the mean) by default.
+        family: `official` (BGR minus the mean) by default; in a config that `ccnet-seg` reads, the model's.
     """
 
     def __init__(self, family: str = "official") -> None:
@@ -98,6 +98,7 @@ class CityscapesIds(Cityscapes):
         self.file_list = [[str(sample.image), str(sample.label)] for sample in samples]
         self.mode, self.edge = mode, False
         self.num_classes, self.ignore_index = self.NUM_CLASSES, self.IGNORE_INDEX
+        self.label_count = LARGEST_ID + 1 if mapping else self.num_classes
 
 
 def _map_label_ids(data: dict[str, Any]) -> dict[str, Any]:

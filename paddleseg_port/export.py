@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from paddle import Tensor, nn
 from paddleseg.cvlibs import SegBuilder
 from paddleseg.deploy.export import WrappedModel
 
+from cityscapes.folders import make_folder
 from converter.errors import ConverterError, InputError
 from models_paddle.export import prepare_for_export, save_program
-from paddleseg_port.build import build_model, make_builder
-from paddleseg_port.folders import make_folder
-from paddleseg_port.model import load_model
+from paddleseg_port.build import explains
+from paddleseg_port.rounding import measure_rounding
+from paddleseg_port.trained import build_trained
 
 NAME = "model"
 PROGRAMS = (f"{NAME}.json", f"{NAME}.pdmodel")
@@ -25,6 +26,19 @@ PROGRAMS = (f"{NAME}.json", f"{NAME}.pdmodel")
 DESCRIPTION = "deploy.yaml"
 CHECK_SIZE = (65, 97)
 """Height and width of the picture on which the saved model is compared, where the sizes are left open."""
+
+
+class Classes(nn.Layer):
+    """A model's classes (N, H, W) int32, as PaddleSeg exports them, and beside them its logits, which tell margins."""
+
+    def __init__(self, model: nn.Layer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (N, 3, H, W), preprocessed."""
+        logits = self.model(images)[0]
+        return paddle.argmax(logits, axis=1, dtype="int32"), logits
 
 
 def export(
@@ -43,31 +57,40 @@ def export(
     if input_shape and input_shape[1] != 3:
         raise InputError(f"--input_shape has {input_shape[1]} channels; the network takes 3")
     make_folder(save_dir)
-    builder = make_builder(config, opts=opts)
-    model = build_model(builder, config)
-    if model_path is not None:
-        load_model(model, model_path)
+    trained = build_trained(config, model_path, opts=opts)
+    model = trained.load()
     shape: list[int | None] = list(input_shape) if input_shape else [None, 3, None, None]
     images = _make_images(shape)
     model.eval()
-    expected = _run(_append(model, output_op), images)
-    prepare_for_export(model)
-    for name in PROGRAMS:
-        (save_dir / name).unlink(missing_ok=True)
-    save_program(_append(model, output_op), shape, save_dir / NAME)
-    actual = _run(paddle.jit.load(str(save_dir / NAME)), images)
-    if not np.array_equal(actual, expected):
-        raise ConverterError(
-            f"{save_dir}: the saved model differs from the eager one in {np.mean(actual != expected):.1%} of its "
-            f"outputs of {tuple(expected.shape)}; do not use it"
-        )
-    _write_description(builder, save_dir, shape, output_op)
+    with explains(config):
+        expected = _run(_append(model, output_op), images)
+        rounding = measure_rounding(model, images)
+        prepare_for_export(model)
+        for name in PROGRAMS:
+            (save_dir / name).unlink(missing_ok=True)
+        save_program(_append(model, output_op), shape, save_dir / NAME)
+        actual = _run(paddle.jit.load(str(save_dir / NAME)), images)
+    for ours, theirs in zip(actual, expected, strict=True):
+        if not np.array_equal(ours, theirs):
+            raise ConverterError(
+                f"{save_dir}: the saved model differs from the eager one in {np.mean(ours != theirs):.1%} of its "
+                f"outputs of {tuple(theirs.shape)}; do not use it"
+            )
+    _write_description(trained.builder, save_dir, shape, output_op, rounding)
 
 
 def _append(model: nn.Layer, output_op: str) -> nn.Layer:
-    wrapped: nn.Layer = model if output_op == "none" else WrappedModel(model, output_op)
+    wrapped = WRAPPERS[output_op](model)
     wrapped.eval()
     return wrapped
+
+
+WRAPPERS: dict[str, Callable[[nn.Layer], nn.Layer]] = {
+    "none": lambda model: model,
+    "softmax": lambda model: WrappedModel(model, "softmax"),
+    "argmax": Classes,
+}
+"""By what the exported model is to give."""
 
 
 def _make_images(shape: Sequence[int | None]) -> Tensor:
@@ -75,14 +98,15 @@ def _make_images(shape: Sequence[int | None]) -> Tensor:
     return paddle.to_tensor(np.random.default_rng(0).normal(0, 50, sizes).astype(np.float32))
 
 
-def _run(model: nn.Layer, images: Tensor) -> np.ndarray[Any, Any]:
+def _run(model: nn.Layer, images: Tensor) -> list[np.ndarray[Any, Any]]:
     with paddle.no_grad():
         outputs = model(images)
-    output = outputs[0] if isinstance(outputs, list | tuple) else outputs
-    return np.asarray(output.numpy())
+    return [np.asarray(output.numpy()) for output in (outputs if isinstance(outputs, list | tuple) else [outputs])]
 
 
-def _write_description(builder: SegBuilder, save_dir: Path, shape: Sequence[int | None], output_op: str) -> None:
+def _write_description(
+    builder: SegBuilder, save_dir: Path, shape: Sequence[int | None], output_op: str, rounding: float | None
+) -> None:
     """`deploy.yaml`, by PaddleSeg's keys."""
     program = next(name for name in PROGRAMS if (save_dir / name).is_file())
     description = {
@@ -92,5 +116,6 @@ def _write_description(builder: SegBuilder, save_dir: Path, shape: Sequence[int 
         "input_shape": list(shape),
         "output_op": output_op,
         "output_dtype": "int32" if output_op == "argmax" else "float32",
+        "rounding": rounding,
     }
     (save_dir / DESCRIPTION).write_text(yaml.safe_dump({"Deploy": description}))

@@ -14,6 +14,7 @@ from families import check_size, get_family
 from models_paddle.ccnet import CCNet
 from models_paddle.norm import unbias
 from models_paddle.weights import load_weights
+from paddleseg_port.files import find_file
 from paddleseg_port.resize import resize_logits
 
 NormChoice = Literal["unbiased", "biased"]
@@ -64,7 +65,7 @@ class CCNetPort(CCNet):
         if batch_norm == "biased":
             use_plain_norm(self)
         if pretrained is not None:
-            load_pretrained(self, Path(pretrained))
+            load_pretrained(self, find_file(pretrained))
 
     def forward(self, images: Tensor) -> list[Tensor]:  # type: ignore[override]
         """Images (N, 3, H, W), preprocessed -> [logits (N, K, H, W)], and auxiliary logits in train mode."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,23 @@ from paddleseg_port.components import REPAIRED
 from paddleseg import core
 from paddleseg.cvlibs import SegBuilder
 from paddleseg.transforms import Compose
-from paddleseg.utils import get_image_list, logger, utils
-from PIL import Image
+from paddleseg.utils import logger, utils
 
 from cityscapes.confusion import Score
 from cityscapes.distributed import find_group
+from cityscapes.folders import make_folder
 from cityscapes.labels import NUM_CLASSES
 from converter.errors import InputError
-from paddleseg_port.build import build_model, build_val_dataset, explains, make_builder
-from paddleseg_port.folders import make_folder
+from paddleseg_port.build import build_val_dataset, check_config, explains, make_builder
+from paddleseg_port.data import CheckedTransforms, checked_loading
+from paddleseg_port.files import READ, find_file, guarded_files
+from paddleseg_port.images import find_images
 from paddleseg_port.metrics import recorded_confusion
-from paddleseg_port.model import load_model, restore_norm_choice
+from paddleseg_port.model import CCNetPort, restore_norm_choice
+from paddleseg_port.progress import ended_progress
+from paddleseg_port.resume import check_resume, find_folder
+from paddleseg_port.settings import settle
+from paddleseg_port.trained import build_trained, say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +60,15 @@ class Views:
         return merged
 
 
+@contextmanager
+def guarded(config: Path, *, downloads: bool, keep_masks: bool = False) -> Iterator[None]:
+    """Within, files are read by this project's readers, data is checked, and errors are of one line."""
+    check_config(config)
+    checked = checked_loading(keep_masks=keep_masks)
+    with guarded_files(downloads=downloads), checked, ended_progress(), explains(config):
+        yield
+
+
 def train(
     config: Path,
     *,
@@ -63,21 +78,29 @@ def train(
     do_eval: bool,
     changes: dict[str, Any],
     save_dir: Path,
+    resume_model: str | None = None,
     **options: Any,
 ) -> None:
     """Train as the config says; `options` are those of `paddleseg.core.train`."""
+    folder = None if resume_model is None else find_folder(resume_model)
     make_folder(save_dir)
     builder = make_builder(config, device=device, opts=opts, **changes)
     _announce()
     utils.set_seed(seed)
-    model = utils.convert_sync_batchnorm(build_model(builder, config), device)
+    with explains(config):
+        weights = _find_pretrained(builder)
+        say(settle(builder.config.dic, weights, config, evaluates=False))
+        model = utils.convert_sync_batchnorm(_start_from(weights, builder.model), device)
     restore_norm_choice(model)
     with explains(config):
         parts = {"optimizer": builder.optimizer, "losses": builder.loss, "train_dataset": builder.train_dataset}
     _check_batch(builder, len(parts["train_dataset"]), config)
+    if folder is not None:
+        check_resume(folder, builder, model, config)
     core.train(
         model,
         save_dir=str(save_dir),
+        resume_model=None if folder is None else str(folder),
         val_dataset=build_val_dataset(builder, config) if do_eval else None,
         iters=builder.config.iters,
         batch_size=builder.config.batch_size,
@@ -101,15 +124,14 @@ def validate(
     """Evaluate as PaddleSeg does, which prints its figures; the confusion matrix's own if `record`."""
     if record and find_group().size > 1:
         raise InputError("--json counts one process's pictures; leave it out, or start one process")
-    builder = make_builder(config, device=device, opts=opts)
     _announce()
-    model = _load(builder, config, model_path)
-    dataset = build_val_dataset(builder, config)
+    trained = build_trained(config, model_path, opts=opts, device=device)
+    dataset = build_val_dataset(trained.builder, config)
     if record:
         _check_recordable(dataset.num_classes, config)
-    settings = views.update(builder.config.test_config, switch="aug_eval")
+    settings = views.update(trained.builder.config.test_config, switch="aug_eval")
     with recorded_confusion(dataset.num_classes) if record else nullcontext() as confusion:
-        core.evaluate(model, dataset, **settings, **options)
+        core.evaluate(trained.load(), dataset, **settings, **options)
     return None if confusion is None else Score(confusion)
 
 
@@ -126,12 +148,12 @@ def predict(
 ) -> None:
     """Write PaddleSeg's pictures of the predictions: over the image, and as a palette PNG of class numbers."""
     make_folder(save_dir)
-    builder = make_builder(config, device=device, opts=opts)
     _announce()
-    model = _load(builder, config, model_path)
+    trained = build_trained(config, model_path, opts=opts, device=device)
+    model = trained.load()
     images, folder = find_images(image_path)
     with explains(config):
-        transforms = Compose(builder.val_transforms)
+        transforms = CheckedTransforms(Compose(trained.builder.val_transforms))
     core.predict(
         model,
         model_path=str(model_path),
@@ -140,28 +162,20 @@ def predict(
         image_dir=folder,
         save_dir=str(save_dir),
         custom_color=list(custom_color) if custom_color else None,
-        **views.update(builder.config.test_config, switch="aug_pred"),
+        **views.update(trained.builder.config.test_config, switch="aug_pred"),
     )
 
 
-def find_images(path: Path) -> tuple[list[str], str | None]:
-    """Pictures at `path`: one, a list of them, or a folder; and the folder. Raises InputError if there are none."""
-    try:
-        images, folder = get_image_list(str(path))
-    except (FileNotFoundError, RuntimeError, UnicodeDecodeError):
-        raise InputError(f"{path}: not a picture, a list of pictures, or a folder that has some") from None
-    for image in images:
-        try:
-            Image.open(image).close()
-        except OSError as error:
-            raise InputError(f"{image}: not a readable picture ({error})") from None
-    return sorted(images), folder
+def _find_pretrained(builder: SegBuilder) -> Path | None:
+    """The file that the config's model starts from."""
+    name = (builder.config.dic.get("model") or {}).get("pretrained")
+    return None if name is None else find_file(str(name))
 
 
-def _load(builder: SegBuilder, config: Path, model_path: Path | None) -> Any:
-    model = build_model(builder, config)
-    if model_path is not None:
-        load_model(model, model_path)
+def _start_from(weights: Path | None, model: Any) -> Any:
+    """`model`, which was to read `weights`: PaddleSeg's CCNet takes a `pretrained` and never does."""
+    if weights is not None and not isinstance(model, CCNetPort) and weights not in READ:
+        utils.load_pretrained_model(model, str(weights))
     return model
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import click
 
 from cityscapes.errors import DatasetError
+from cityscapes.folders import make_folder
 from cityscapes.generate import make_dataset
 from cityscapes.layout import list_samples
 from converter.errors import InputError
-from paddleseg_port.folders import make_folder
 
 ITERATIONS = 20
 STATUS_LOG = "results_python.log"
@@ -36,7 +36,7 @@ class Step:
         return [sys.executable, "-m", "ccnet_cli", "seg", *map(str, self.arguments)]
 
 
-def run_chain(mode: str, config: Path, save_dir: Path, data: Path, *, device: str) -> bool:
+def run_chain(mode: str, config: Path, save_dir: Path, data: Path, *, device: str, modules: Sequence[str] = ()) -> bool:
     """Train, evaluate, predict, export, and infer without and with oneDNN; whether every step succeeded.
 
     Each step's output goes to a log of its name, and a line for each to `results_python.log`, both in
@@ -49,7 +49,7 @@ def run_chain(mode: str, config: Path, save_dir: Path, data: Path, *, device: st
     prepare(data)
     status = logs / STATUS_LOG
     _report(status, f"------------------------ {mode} ------------------------")
-    return run_steps(plan_steps(config, logs, data, device=device), logs, status)
+    return run_steps(plan_steps(config, logs, data, device=device, modules=modules), logs, status)
 
 
 def run_steps(steps: Iterable[Step], logs: Path, status: Path) -> bool:
@@ -69,12 +69,13 @@ def prepare(data: Path) -> None:
         raise InputError(str(error)) from None
 
 
-def plan_steps(config: Path, logs: Path, data: Path, *, device: str) -> Iterator[Step]:
-    """The steps of the chain."""
+def plan_steps(config: Path, logs: Path, data: Path, *, device: str, modules: Sequence[str] = ()) -> Iterator[Step]:
+    """The steps of the chain, each of which imports `modules`."""
+    imports = [word for module in modules for word in ("--import", module)]
     weights = logs / "train" / f"iter_{ITERATIONS}" / "model.pdparams"
     exported, images = logs / "export", data / "leftImg8bit" / "val"
     roots = [f"{split}_dataset.dataset_root={data}" for split in COUNTS]
-    settings = ["--config", config, "--opts", *roots]
+    settings = [*imports, "--config", config, "--opts", *roots]
     on_device = ["--device", device]
     training = ["--iters", ITERATIONS, "--save_interval", ITERATIONS, "--seed", 0, "--use_vdl"]
     yield Step("train", ["train", *settings, *on_device, *training, "--save_dir", logs / "train"])
@@ -86,7 +87,9 @@ def plan_steps(config: Path, logs: Path, data: Path, *, device: str) -> Iterator
         name = f"python_infer_cpu_usemkldnn_{mkldnn}_threads_2_precision_fp32_batchsize_1"
         options = ["--enable_mkldnn", mkldnn, "--cpu_threads", 2, "--benchmark", True, "--model_name", config.stem]
         compared = ["--save_dir", logs / f"{name}_results", "--expected", logs / "predict" / "pseudo_color_prediction"]
-        yield Step(name, ["infer", "--config", exported / "deploy.yaml", "--image_path", images, *options, *compared])
+        yield Step(
+            name, ["infer", *imports, "--config", exported / "deploy.yaml", "--image_path", images, *options, *compared]
+        )
 
 
 def _run(step: Step, logs: Path, status: Path) -> bool:

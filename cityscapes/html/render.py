@@ -8,10 +8,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from cityscapes.errors import DatasetError
+from cityscapes.folders import make_folder
 from cityscapes.labels import CLASSES
 from cityscapes.result import Result
-from cityscapes.tables import TITLES, agreement_lines, describe, published_lines
+from cityscapes.tables import TITLES, agreement_lines, describe, published_lines, titles_of
 from converter.files.atomic import staged
 
 
@@ -20,10 +20,7 @@ def write_report(folder: Path, result: Result) -> Path:
 
     The page needs nothing but itself. Raises DatasetError or InputError if the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatasetError(f"{folder}: cannot make the folder: {error.strerror}") from error
+    make_folder(folder)
     contents = [json.dumps(result.to_json(), ensure_ascii=False, allow_nan=False) + "\n", render(result)]
     targets = folder / "report.json", folder / "report.html"
     with staged(*targets) as paths:
@@ -44,7 +41,7 @@ def render(result: Result) -> str:
     return environment.get_template("report.html.j2").render(
         result=result,
         agreement=result.totals.agreement,
-        titles=TITLES,
+        titles=titles_of(result),
         frameworks=list(result.totals.confusion),
         scores=result.totals.scores,
         facts=describe(result),
@@ -71,7 +68,7 @@ def _settings(result: Result) -> dict[str, Any]:
     lines: dict[str, Any] = {}
     for name, value in result.settings.items():
         if isinstance(value, dict):
-            lines |= {f"{name}, {TITLES[key]}": item for key, item in value.items()}
+            lines |= {f"{name}, {TITLES.get(key, key)}": item for key, item in value.items()}
         elif value is not None:
             lines[name] = " × ".join(map(str, value)) if isinstance(value, tuple) else value
     return lines

@@ -21,9 +21,15 @@ from typing import Any
 from parity.errors import ParityInputError
 from twins.namespaces import ROOT, user_code
 
-OWN = tuple(ROOT / name for name in ("parity", "models_torch", "models_paddle", "twins"))
+OWN = tuple(ROOT / name for name in ("ccnet_cli", "models_paddle", "models_torch", "parity", "twins"))
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
-CALLERS = {("user.py", "call_function"), ("follow.py", "wrapped"), ("arguments.py", "call"), ("stream.py", "_run")}
+CALLERS = {
+    ("user.py", "call_function"),
+    ("port_network.py", "__call__"),
+    ("follow.py", "wrapped"),
+    ("arguments.py", "call"),
+    ("stream.py", "_run"),
+}
 """File and function of ours that call the user's code."""
 REFERENCE_CALLERS = {("stream.py", "_run"), ("influence.py", "_trace"), ("passes.py", "_count_expected")}
 """Those of them through which the reference is called, not the port."""

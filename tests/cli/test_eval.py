@@ -131,6 +131,15 @@ def test_mistakes_get_one_line(files, arguments, words):
     assert_one_line_error(call("ccnet-eval", *(part.format(**places) for part in arguments)), 2, *words)
 
 
+@pytest.mark.parametrize("option", ["--report", "--save-predictions"])
+def test_a_folder_that_cannot_be_made_is_one_line_before_the_work(files, option):
+    """No weights are read: there are none."""
+    place = files / NAME / "inside"
+    result = call("ccnet-eval", files / "set", "--torch", files / "none.pth", option, place)
+    assert_one_line_error(result, 2, f"{place}: cannot make this folder: Not a directory")
+    assert_one_line_error(call("ccnet-eval", "--make-dataset", place), 2, "cannot make this folder")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [(), ("--make-dataset", "a", "b"), ("a", "--scales", "0"), ("a", "--overlap", "1"), ("a", "--protocol", "none")],
@@ -145,3 +154,103 @@ def test_help_has_examples_and_exit_codes():
     result = run("ccnet-eval", "--help")
     assert "Examples:" in result.stdout
     assert "Exit code" in result.stdout
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory):
+    """Official stand-in weights, and a port's own file of them: other names and nesting."""
+    from converter.files import write_pdparams
+    from parity.networks.port import load_port
+    from parity.pairing.match import match_port
+    from tests.parity.small_twins import make_twins
+
+    folder = tmp_path_factory.mktemp("port")
+    make_small_set(folder / "set", count=2)
+    save_state_dict(folder / "official.pth", make_state_dict("official", seed=0, depth=18))
+    layer = load_port("tests.parity.renamed_port:build")
+    match_port(make_twins()[0], layer, None)
+    with (folder / "mine.pdparams").open("wb") as file:
+        write_pdparams(file, ((name, value.numpy()) for name, value in layer.state_dict().items()))
+    return folder
+
+
+def evaluate_port(folder, spec, *options, weights=None):
+    files = ("--torch", folder / "official.pth", "--port", spec, "--port-weights", weights or folder / "mine.pdparams")
+    return call("ccnet-eval", folder / "set", *files, "--no-padding", "--whole", "--recurrence", 2, *options)
+
+
+@pytest.mark.parametrize("function", ["build", "build_full_size"])
+def test_a_users_own_port_is_evaluated_beside_the_reference(port, function, tmp_path):
+    """With logits at an eighth of the size, and as PaddleSeg's models give them: a list, at the picture's size."""
+    result = evaluate_port(port, f"tests.cli.ports:{function}", "--json", "--report", tmp_path / "report")
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["agreement"]["unexplained_pixels"] == 0
+    assert found["paddle"]["miou"] == pytest.approx(found["torch"]["miou"], abs=1e-4)
+    assert found["settings"]["port"] == f"tests.cli.ports:{function}"
+    assert found["settings"]["weights"].keys() == {"torch", "port"}
+    assert "<th>port</th>" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_a_wrong_port_is_a_failure_and_named(port):
+    result = evaluate_port(port, "tests.cli.ports:build_wrong", "--limit", 1)
+    assert result.returncode == 1, result.stderr
+    for word in ("IoU port", "FAILED", "the port is tests.cli.ports:build_wrong with", "mine.pdparams"):
+        assert word in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("tests.cli.ports:build_nothing", ("returned a NoneType",)),
+        ("tests.cli.ports:nowhere", ("cannot build it", "nowhere")),
+        ("tests.cli.no_module:build", ("cannot build it", "no_module")),
+        ("tests.cli.ports", ("package.module:function",)),
+        ("tests.cli.ports:build_failing", ("cannot run it (ZeroDivisionError", "ports.py:")),
+        ("tests.cli.ports:build_classes", ("gives (1, 2, 64, 128) for a picture",)),
+        ("tests.cli.ports:build_text", ("gives str for a picture",)),
+    ],
+)
+def test_ports_that_cannot_be_used(port, spec, words, tmp_path):
+    from converter.files import write_pdparams
+
+    empty = tmp_path / "scale.pdparams"
+    with empty.open("wb") as file:
+        write_pdparams(file, [("scale", np.ones(1, np.float32))])
+    assert_one_line_error(evaluate_port(port, spec, weights=empty), 2, f"--port {spec}", *words)
+
+
+def test_weights_that_are_not_the_ports(port):
+    spec = "tests.cli.ports:build"
+    files = ("--port", spec, "--port-weights", port / "official.pth")
+    result = call("ccnet-eval", port / "set", "--torch", port / "official.pth", *files)
+    assert_one_line_error(result, 2, "official.pth: does not fit the port", "missing")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--port", "a:b"),
+        ("--port-weights", "x"),
+        ("--port", "a:b", "--port-weights", "x"),
+        ("--port", "a:b", "--port-weights", "x", "--torch", "y", "--paddle", "z"),
+    ],
+)
+def test_a_port_needs_its_weights_and_one_reference(arguments):
+    result = call("ccnet-eval", "set", *arguments)
+    assert result.returncode == 2
+    assert "--port" in result.stderr.splitlines()[-1]
+
+
+def test_a_small_set_is_not_padded_without_a_word(port):
+    """The official protocol extends them to 1024 × 2048."""
+    command = ("ccnet-eval", port / "set", "--torch", port / "official.pth", "--recurrence", 2, "--slide", 769)
+    result = call(*command, "--limit", 1, "--protocol", "mmseg")
+    assert "extended" not in result.stdout
+    result = call(*command, "--limit", 1, "--overlap", 0, "--json")
+    assert result.returncode == 0, result.stderr
+    note = json.loads(result.stdout)["notes"][0]
+    assert note.startswith("one picture was extended to 1024 × 2048 by zeros, as protocol official has it")
+    assert "the smallest is 64 × 128" in note
+    assert "--no-padding" in note
+    assert "extended" not in call(*command, "--limit", 1, "--no-padding").stdout

@@ -49,8 +49,8 @@ def test_values_are_cast_to_the_model_s_dtype(model: CCNet, dtype: str) -> None:
         np.testing.assert_array_equal(value, weights[name].astype("f4"), err_msg=name)
 
 
-def changed(name: str, shape: tuple[int, ...]) -> Callable[[Tensors], Tensors]:
-    return lambda tensors: {**tensors, name: np.zeros(shape, np.float32)}
+def changed(name: str, shape: tuple[int, ...], dtype: str = "float32") -> Callable[[Tensors], Tensors]:
+    return lambda tensors: {**tensors, name: np.zeros(shape, dtype)}
 
 
 def removed(*names: str) -> Callable[[Tensors], Tensors]:
@@ -70,6 +70,9 @@ MISFITS: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
     "a shape that would broadcast": (changed(BIAS, (1,)), rf"{BIAS} is \(1,\), the network needs \(19,\)"),
     "0-d": (changed(GAMMA, ()), rf"{GAMMA} is \(\), the network needs \(1,\)"),
     "as many values in another shape": (changed(BIAS, (19, 1)), rf"{BIAS} is \(19, 1\), the network needs \(19,\)"),
+    "bits for floats": (changed(BIAS, (19,), "uint16"), rf"{BIAS} holds uint16, the network needs float32"),
+    "integers": (changed(BIAS, (19,), "int64"), rf"{BIAS} holds int64, the network needs float32"),
+    "truth values": (changed(GAMMA, (1,), "bool"), rf"{GAMMA} holds bool, the network needs float32"),
 }
 
 

@@ -33,7 +33,7 @@ def predicted(settings: list[str], weights: Path, dataset: Path, tmp_path_factor
 
 def test_the_layout_is_paddlesegs(exported: Path) -> None:
     deploy = yaml.safe_load((exported / "deploy.yaml").read_text())["Deploy"]
-    assert deploy["transforms"] == [{"type": "CCNetNormalize"}]
+    assert deploy["transforms"] == [{"type": "CCNetNormalize", "family": "official"}]
     assert (deploy["output_op"], deploy["output_dtype"]) == ("argmax", "int32")
     assert deploy["input_shape"] == [None, 3, None, None]
     parsed = DeployConfig(str(exported / "deploy.yaml"))

@@ -54,5 +54,5 @@ def test_whole_numbers_are_no_weights_of_a_twin(package: Any, dtype: str) -> Non
     arrays = {name: np.zeros(tuple(tensor.shape), np.float32) for name, tensor in model.state_dict().items()}
     arrays = {name: array for name, array in arrays.items() if "num_batches" not in name}
     arrays["head.attention.gamma"] = arrays["head.attention.gamma"].astype(dtype)
-    with pytest.raises(ValueError, match=f"head.attention.gamma is {dtype}, the network needs a floating dtype"):
+    with pytest.raises(ValueError, match=f"head.attention.gamma holds {dtype}, the network needs float32"):
         package.load_weights(model, arrays)

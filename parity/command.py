@@ -30,8 +30,8 @@ from twins.weights import WeightPair, read_pair, read_source, standin_pair
 Progress = Callable[[str], None]
 
 DEFAULT_RECURRENCE = 2
-OUTPUTS = ("",)
-"""The network, whose outputs are logits and auxiliary logits, (N, K, h, w)."""
+OUTPUTS = ("", "head", "auxiliary_head")
+"""The network, and the modules whose outputs are its: logits and auxiliary logits, (N, K, h, w)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,6 +92,10 @@ class Convention:
             return ours, list(expected)
         if all(actual_names) != all(names):
             ours = self._by_value(ours, expected, actual_names if all(actual_names) else names)
+        resized = {_whose_is_resized(one, two, list(size)) for one, two in zip(ours, expected, strict=True)}
+        if resized not in ({"port"}, {"reference"}):  # of all outputs, or of none
+            return ours, list(expected)
+        (self.resized,) = resized
         pairs = [self._at_one_size(one, two, list(size)) for one, two in zip(ours, expected, strict=True)]
         return [one for one, _ in pairs], [two for _, two in pairs]
 
@@ -107,17 +111,10 @@ class Convention:
         return actual if self.order is None else [actual[number] for number in self.order]
 
     def _at_one_size(self, actual: Any, expected: Tensor, size: list[int]) -> tuple[Any, Tensor]:
-        shapes = list(actual.shape), list(expected.shape)
-        if not len(shapes[0]) == len(shapes[1]) == 4 or shapes[0][:2] != shapes[1][:2] or shapes[0] == shapes[1]:
-            return actual, expected
-        if shapes[0][2:] == size:
-            self.resized = "port"
+        if self.resized == "port":
             return actual, self._nearest(expected, paddle_to_torch(actual), lambda t, c: _resize(t, size, corners=c))
-        if shapes[1][2:] == size:
-            self.resized = "reference"
-            resized = self._nearest(paddle_to_torch(actual), expected, lambda t, c: _resize_exactly(t, size, corners=c))
-            return torch_to_paddle(resized), expected
-        return actual, expected
+        own = self._nearest(paddle_to_torch(actual), expected, lambda t, c: _resize_exactly(t, size, corners=c))
+        return torch_to_paddle(own), expected
 
     def _nearest(self, small: Tensor, large: Tensor, resize: Callable[[Tensor, bool], Tensor]) -> Tensor:
         if self.align_corners is None:
@@ -155,6 +152,14 @@ def explain_outputs(actual: Sequence[Any], expected: Sequence[Tensor], number: i
         if reference.ndim > 1 and compare(own, make(reference)):
             return f"its output is {what}"
     return ""
+
+
+def _whose_is_resized(actual: Any, expected: Tensor, size: list[int]) -> str:
+    """Whose output (N, C, H, W) has the images' size while the other's has not."""
+    shapes = [int(side) for side in actual.shape], list(expected.shape)
+    if not len(shapes[0]) == len(shapes[1]) == 4 or shapes[0][:2] != shapes[1][:2] or shapes[0] == shapes[1]:
+        return ""
+    return "port" if shapes[0][2:] == size else "reference" if shapes[1][2:] == size else ""
 
 
 def _by_meaning(keys: Sequence[str]) -> tuple[int, ...] | None:

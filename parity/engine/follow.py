@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from parity.engine.boundaries import Boundaries, Call
@@ -25,6 +27,8 @@ from parity.verdicts.report import INPUT_SITE, OUTPUT_SITE, Layer
 from twins.tensors import flatten, list_keys, paddle_to_torch, refill, torch_to_paddle
 
 OnLayer = Callable[[Layer], None]
+MOST_PADDING = 64
+"""Rows or columns that a port may put around a layer's input, on both sides together."""
 Sink = Callable[[Layer, Tensor, Tensor], None]
 
 
@@ -98,6 +102,8 @@ class Follower:
             actual = flatten(inputs)
             if len(actual) != len(event.tensors):  # as where a layer takes one tensor as query, key and value
                 actual, event = _unlike(actual), _unlike_tensors(event)
+            if len(actual) == 1 and _is_padded(paddle_to_torch(actual[0]), event.tensors[0]):
+                return None  # the port pads before the layer, which the reference's does itself
             for index, comparison in enumerate(self._compared(actual, event)):
                 if not comparison and self._search is not None and len(actual) == 1:
                     comparison = self._search.explain_input(paddle_to_torch(actual[0]), comparison) or comparison
@@ -239,6 +245,21 @@ class Follower:
             comparison=comparison,
             **self._coordinates,
         )
+
+
+def _is_padded(actual: Tensor, expected: Tensor) -> bool:
+    """Whether an input (N, C, H, W) is the reference's with a border around it, whatever that holds."""
+    if actual.ndim != expected.ndim or actual.ndim < 3 or actual.shape[:2] != expected.shape[:2]:
+        return False
+    borders = [mine - other for mine, other in zip(actual.shape[2:], expected.shape[2:], strict=True)]
+    if not any(borders) or not all(0 <= border <= MOST_PADDING for border in borders):
+        return False
+    for starts in product(*(range(border + 1) for border in borders)):
+        spans = zip(starts, expected.shape[2:], strict=True)
+        inner = actual[(..., *(slice(start, start + size) for start, size in spans))]
+        if torch.equal(inner[0, 0].flatten()[:1], expected[0, 0].flatten()[:1]) and compare(inner, expected):
+            return True
+    return False
 
 
 def _unlike(tensors: list[Any]) -> list[Any]:

@@ -157,14 +157,14 @@ class Passes:
     def _find_training_layers(self, arguments: Arguments) -> tuple[Any, ...]:
         from models_paddle import paddle
 
-        dtype = _dtype_of(self.port.parameters()) or "float32"
         expected = self._count_expected(arguments)
 
         def count() -> int:
             with paddle.no_grad():
-                return len(flatten(_paddle_arguments(arguments, dtype).call(self.port)))
+                return len(flatten(_paddle_arguments(arguments, "float64").call(self.port)))
 
-        return find_training_layers(self.port, count, expected)
+        with _cast(None, self.port, "float64"):  # which loses no digit of any weight
+            return find_training_layers(self.port, count, expected)
 
     def _count_expected(self, arguments: Arguments) -> int:
         with torch.no_grad():

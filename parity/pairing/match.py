@@ -138,7 +138,10 @@ def compare_weights(reference: Modules, port: Modules, pairing: Pairing) -> Weig
             different.append(match.label)
         elif expected.size == 1 or expected.min() != expected.max():
             equal.append(match.label)
-    alone = tuple(_label(slot) for slot in _slots(reference) if slot not in matched)
+    lost = [slot for slot in _slots(reference) if slot not in matched]
+    layers = {path for path, target in pairing.pairs.items() if reference[path].is_leaf and port[target].is_leaf}
+    different += [_label(slot) for slot in lost if slot[0] in layers]  # of a layer that has none of its shape
+    alone = tuple(_label(slot) for slot in lost if slot[0] not in layers)
     kinds = [match.operation for match in matches if match.operation not in ("", "copy")]
     operations = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
     return WeightMatch(tuple(matches), tuple(equal), tuple(different), alone, operations)

@@ -48,7 +48,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
 def _weight_lines(report: Report) -> Iterator[str]:
     weights = report.weights
     if weights.get("copied"):
-        yield "the port came without weights: it was given the reference's, by the pairing"
+        yield "weights: the port had none of them and was given them by the pairing"
     if "family" in weights:
         yield (
             f"{weights['family']}, ResNet-{weights['depth']}, {weights['num_classes']} classes, "
@@ -174,7 +174,7 @@ def _layer_table(layers: Iterable[Layer]) -> Table:
         table.add_column(column, no_wrap=True, min_width=7)
     for column in ("noise ratio", "worst at", ""):
         table.add_column(column, overflow="ellipsis", no_wrap=True)
-    for layer in layers:
+    for layer in _once(layers):
         comparison = layer.comparison
         name = name_both(layer.port, layer.path) + (f", pass {layer.call + 1}" if layer.call else "")
         name += f", output {layer.output + 1}" if layer.output else ""
@@ -190,6 +190,17 @@ def _layer_table(layers: Iterable[Layer]) -> Table:
             _outcome(comparison),
         )
     return table
+
+
+def _once(layers: Iterable[Layer]) -> Iterator[Layer]:
+    """Without the network's outputs that a module's, shown above, are."""
+    seen = set()
+    for layer in layers:
+        one = layer.comparison
+        figures = layer.input, layer.mode, layer.dtype, one.max_abs, one.mean_abs, one.worst_index, layer.shape
+        if layer.path or figures not in seen:
+            yield layer
+        seen.add(figures)
 
 
 def _outcome(comparison: Comparison) -> str:

@@ -60,6 +60,8 @@ class Boundaries:
     entries: Mapping[str, str]
     exits: Mapping[str, str]
     found: Mapping[Call, Key | None] = field(default_factory=dict)
+    opaque: frozenset[str] = frozenset()
+    """The port's layers of which one side is of the user's own class, which may do more than the other's."""
 
     def exit(self, call: Call) -> Key | None:
         """The reference's tensors that the output of `call` is compared with."""
@@ -110,6 +112,7 @@ class Boundaries:
             {target: path for target, path in self.entries.items() if target in kept},
             {target: path for target, path in self.exits.items() if target in kept},
             {call: key for call, key in self.found.items() if call.path in kept},
+            self.opaque,
         )
 
     @property
@@ -119,7 +122,10 @@ class Boundaries:
 
 
 def draw_boundaries(
-    pairing: Pairing, given_up: Collection[str] = (), found: Mapping[Call, Key | None] | None = None
+    pairing: Pairing,
+    given_up: Collection[str] = (),
+    found: Mapping[Call, Key | None] | None = None,
+    opaque: frozenset[str] = frozenset(),
 ) -> Boundaries:
     """The boundaries of the pairs that are not `given_up` (reference's paths), and of the units."""
     entries = {target: path for path, target in pairing.pairs.items() if path not in given_up}
@@ -127,7 +133,7 @@ def draw_boundaries(
     for unit in pairing.units:
         entries[unit.port[0]] = unit.reference[0]
         exits[unit.port[-1]] = unit.reference[-1]
-    return Boundaries(entries, exits, found or {})
+    return Boundaries(entries, exits, found or {}, opaque)
 
 
 Trial = Callable[[Collection[str]], "Trialled"]

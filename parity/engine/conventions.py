@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from parity.engine.scalars import resize_by_paddle
 from parity.verdicts.comparison import compare
 from twins.tensors import paddle_to_torch, torch_to_paddle
 
@@ -36,11 +37,13 @@ NOT_LOGITS: dict[str, Callable[[Tensor], Tensor]] = {
 class Convention:
     """How the port's outputs are brought together with the reference's; found at the first pass that reaches them.
 
-    `training` are the layers that are in train mode, so that auxiliary outputs are given, while all others evaluate.
+    `training` are the layers of the port that are in train mode, so that auxiliary outputs are given, while all others
+    evaluate; `reference_trains` whether the reference itself gives them in train mode only.
     `align_corners` is that of the resize to the images, None where there is none.
     """
 
     training: tuple[Any, ...] = ()
+    reference_trains: bool = False
     align_corners: bool | None = None
     resized: str = ""
     """Whose outputs are resized to the images by themselves: "port" or "reference"."""
@@ -59,7 +62,7 @@ class Convention:
             )
         if self.keys:
             found.append(f"outputs paired by their values: one side gives a dictionary of {', '.join(self.keys)}")
-        if self.training:
+        if self.training or self.reference_trains:
             found.append("the auxiliary outputs were compared in train mode, its norms and dropout evaluating")
         return tuple(found)
 
@@ -90,7 +93,9 @@ class Convention:
         ours = _in_order(actual, actual_names, names)
         if len(ours) != len(expected):
             return ours, list(expected)
-        if all(actual_names) != all(names):
+        if all(actual_names) and all(names) and sorted(actual_names) != sorted(names):
+            ours = _by_both_meanings(ours, actual_names, names)
+        elif all(actual_names) != all(names):
             ours = self._by_value(ours, expected, actual_names if all(actual_names) else names)
         resized = {_whose_is_resized(one, two, list(size)) for one, two in zip(ours, expected, strict=True)}
         if resized not in ({"port"}, {"reference"}):  # of all outputs, or of none
@@ -112,7 +117,9 @@ class Convention:
 
     def _at_one_size(self, actual: Any, expected: Tensor, size: list[int]) -> tuple[Any, Tensor]:
         if self.resized == "port":
-            return actual, self._nearest(expected, paddle_to_torch(actual), lambda t, c: _resize(t, size, corners=c))
+            return actual, self._nearest(
+                expected, paddle_to_torch(actual), lambda t, c: resize_by_paddle(t, size, corners=c)
+            )
         own = self._nearest(paddle_to_torch(actual), expected, lambda t, c: _resize_exactly(t, size, corners=c))
         return torch_to_paddle(own), expected
 
@@ -140,8 +147,8 @@ def explain_outputs(actual: Sequence[Any], expected: Sequence[Tensor], number: i
     """What output `number` of a port is instead of the reference's, in words; empty if that is not known."""
     own, reference = paddle_to_torch(actual[number]), expected[number]
     if reference.ndim > 1 and not own.is_floating_point() and reference.is_floating_point():
-        classes = reference.argmax(1)
-        if own.numel() == classes.numel() and torch.equal(own.reshape(-1).long(), classes.reshape(-1)):
+        classes = (logits.argmax(1) for logits in _at_size_of(reference, own))
+        if any(_are_nearly_all_equal(own, one) for one in classes):
             return "its output is the class of each pixel, the reference's are logits"
     if own.shape != reference.shape or own.dtype != reference.dtype:
         return ""
@@ -170,6 +177,17 @@ def _by_meaning(keys: Sequence[str]) -> tuple[int, ...] | None:
     return tuple(sorted(range(len(keys)), key=lambda number: auxiliary[number]))
 
 
+def _by_both_meanings(actual: list[Any], keys: Sequence[str], names: Sequence[str]) -> list[Any]:
+    """Two dictionaries of other keys: main outputs against main ones, where both say which those are."""
+    ours, theirs = _by_meaning(keys), _by_meaning(names)
+    if ours is None or theirs is None:
+        return actual
+    found = list(actual)
+    for number, place in zip(ours, theirs, strict=True):
+        found[place] = actual[number]
+    return found
+
+
 def _by_agreement(actual: Sequence[Any], expected: Sequence[Tensor]) -> tuple[int, ...] | None:
     """The order in which all outputs agree, if there is one."""
     own = [paddle_to_torch(tensor) for tensor in actual]
@@ -180,21 +198,26 @@ def _by_agreement(actual: Sequence[Any], expected: Sequence[Tensor]) -> tuple[in
     return None
 
 
+def _at_size_of(logits: Tensor, classes: Tensor) -> Iterator[Tensor]:
+    """Logits (N, K, h, w), and as they are if resized to the size of `classes` (N, H, W) or (N, 1, H, W)."""
+    yield logits
+    if logits.ndim == 4 and classes.ndim > 2:
+        for corners in (False, True):
+            yield _resize_exactly(logits, [int(side) for side in classes.shape[-2:]], corners=corners)
+
+
+def _are_nearly_all_equal(left: Tensor, right: Tensor) -> bool:
+    """All but a pixel in a thousand, at which rounding decides."""
+    if left.numel() != right.numel():
+        return False
+    return float((left.reshape(-1).long() == right.reshape(-1)).double().mean()) >= 0.999
+
+
 def _in_order(actual: Sequence[Any], actual_names: Sequence[str], names: Sequence[str]) -> list[Any]:
     """By key, where both are dictionaries of the same keys."""
     if all(names) and sorted(actual_names) == sorted(names) and len(set(names)) == len(names):
         return [actual[list(actual_names).index(name)] for name in names]
     return list(actual)
-
-
-def _resize(logits: Tensor, size: list[int], *, corners: bool) -> Tensor:
-    """Bilinear, by Paddle, whose positions are float32: 1e-6 from the exact ones in float64."""
-    from models_paddle import paddle
-
-    with paddle.no_grad():
-        images = torch_to_paddle(logits)
-        resized = paddle.nn.functional.interpolate(images, size=size, mode="bilinear", align_corners=corners)
-    return paddle_to_torch(resized)
 
 
 def _resize_exactly(logits: Tensor, size: list[int], *, corners: bool) -> Tensor:

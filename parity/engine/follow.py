@@ -36,7 +36,8 @@ class Follower:
     """Runs a Paddle layer against `reference`, reporting each comparison to `on_layer`.
 
     `boundaries` says which input and output is whose; where there is a `search`, an output that is not what it should
-    be is looked for elsewhere. `size` (H, W) is the images'. After `run`, `unmatched` holds the port's calls that the
+    be is looked for elsewhere. `size` (H, W) is the images', `constants` those of
+    the network's arguments that have one value throughout. After `run`, `unmatched` holds the port's calls that the
     reference has no counterpart of, and `calls` each called path with its last call's number.
     """
 
@@ -52,6 +53,7 @@ class Follower:
         on_layer: OnLayer,
         convention: Convention,
         size: Sequence[int] = (),
+        constants: Sequence[Tensor] = (),
         search: Search | None = None,
         sink: Sink | None = None,
     ) -> None:
@@ -59,9 +61,11 @@ class Follower:
         self._isolated, self._channels_last = isolated, channels_last
         self._coordinates, self._on_layer, self._sink = coordinates, on_layer, sink
         self._convention, self._size, self._search = convention, size, search
+        self._constants = constants
         self.calls: dict[str, int] = {}
         self.unmatched: list[Call] = []
         self._callers: list[Call] = []
+        self._wrong: set[Call] = set()
         self._ended: Call | None = None
         """The layer with parameters that ended last."""
         self._last: tuple[tuple[int, ...], Any, list[Comparison]] | None = None
@@ -94,7 +98,7 @@ class Follower:
             caller = self._callers[-1] if self._callers else Call("", 0)
             self._callers.append(Call(path, number))
             entry = self._boundaries.entry(Call(path, number))
-            if not self._isolated or entry is None:
+            if not self._isolated or entry is None or not path:  # both networks are called with the same
                 return None
             event = self._reference.take(entry)
             if event is None:
@@ -108,11 +112,28 @@ class Follower:
                 if not comparison and self._search is not None and len(actual) == 1:
                     comparison = self._search.explain_input(paddle_to_torch(actual[0]), comparison) or comparison
                 if not comparison:
-                    site = f"{INPUT_SITE}{entry.path or 'the network'}"
-                    self._on_layer(self._layer(caller, event, index, comparison, site, self._stretch(path, number)))
+                    self._accuse_for_input(caller, Call(path, number), event, index, comparison)
             return self._replaced(inputs, event)
 
         return hook
+
+    def _accuse_for_input(self, caller: Call, call: Call, event: Event, index: int, comparison: Comparison) -> None:
+        """Report a wrong input: of the caller's code, or of the unit right before it, whose end only it shows."""
+        before = self._ended
+        if before is not None and before.path in self._boundaries.opaque:
+            if before in self._wrong:  # what was put in its place may not be where it ends
+                return
+            if self._is_open(before):
+                self._wrong.add(before)
+                self._on_layer(self._layer(before, event, index, comparison, OUTPUT_SITE))
+                return
+        site = f"{INPUT_SITE}{event.key.path or 'the network'}"
+        self._on_layer(self._layer(caller, event, index, comparison, site, self._stretch(*call)))
+
+    def _is_open(self, call: Call) -> bool:
+        """Whether a call's output is compared at the next layer's input."""
+        found = self._boundaries.found if self._search is None else self._search.found
+        return call in found and found[call] is None
 
     def _stretch(self, path: str, number: int) -> str:
         """The port's code that an input comes from: after the layer that ended last, up to this call."""
@@ -159,6 +180,8 @@ class Follower:
                 return None
             if found is not None and found.event is not None:
                 event, comparisons = found.event, found.comparisons
+        if not all(comparisons):
+            self._wrong.add(call)
         for index, comparison in enumerate(comparisons):
             layer = self._layer(call, event, index, comparison, OUTPUT_SITE)
             if self._sink is not None and layer.shape:
@@ -189,11 +212,19 @@ class Follower:
         # their addresses from being used again; their versions count in-place changes.
         seen = _identity(actual, event)
         if self._last is None or self._last[0] != seen:
-            comparisons = [compare(*triple) for triple in zip(ours, theirs, truths, strict=True)]
+            triples = zip(ours, theirs, truths, strict=True)
+            comparisons = [compare(*triple, constant=self._is_given(triple[1])) for triple in triples]
             if event.key.path == "" and event.key.kind == "output":
                 comparisons = [self._in_words(actual, event, index, one) for index, one in enumerate(comparisons)]
             self._last = seen, (actual, event), comparisons
         return list(self._last[2])
+
+    def _is_given(self, expected: Tensor) -> bool:
+        """Whether a tensor is a constant that the network is called with, such as a mask of ones."""
+        shapes = [tuple(tensor.shape) for tensor in self._constants]
+        return tuple(expected.shape) in shapes and any(
+            one.shape == expected.shape and bool((expected == one.reshape(-1)[0]).all()) for one in self._constants
+        )
 
     def _in_words(self, actual: list[Any], event: Event, index: int, comparison: Comparison) -> Comparison:
         """With what the network's output is instead, if that is known."""
@@ -256,7 +287,9 @@ def _is_padded(actual: Tensor, expected: Tensor) -> bool:
         return False
     for starts in product(*(range(border + 1) for border in borders)):
         spans = zip(starts, expected.shape[2:], strict=True)
-        inner = actual[(..., *(slice(start, start + size) for start, size in spans))]
+        inner = actual
+        for axis, (start, size) in enumerate(spans, 2):
+            inner = inner.narrow(axis, start, size)
         if torch.equal(inner[0, 0].flatten()[:1], expected[0, 0].flatten()[:1]) and compare(inner, expected):
             return True
     return False

@@ -30,6 +30,8 @@ Array = np.ndarray[Any, Any]
 Input = Array | Arguments
 Images = Input | Mapping[str, Input]
 
+FRAMEWORKS = ("torch", "paddle", "models_torch", "models_paddle")
+"""Packages whose layers do what their names say, and no more: the frameworks, and our twins."""
 GROSS = 1e-3
 """Of the RMS: no number that is slightly off makes a layer differ by as much."""
 MODES = {"free": ("free",), "isolated": ("isolated",), "both": ("isolated", "free")}
@@ -71,6 +73,7 @@ def compare_models(
     inputs = _named(images)
     ours, theirs = torch_modules(torch_module), paddle_modules(paddle_layer)
     pairing = pairs if isinstance(pairs, Pairing) else pair_modules(ours, theirs, pairs)
+    matched = compare_weights(ours, theirs, pairing)
     known = draw_boundaries(pairing).accusable
     chosen = [path for path in ours if path in known and _chosen(path, only, skip)]
     _check_globs({"--only": only, "--skip": skip}, ours)
@@ -78,7 +81,7 @@ def compare_models(
     def prepare(exact: nn.Module) -> None:
         """Bring the float64 copy of the reference to the numbers that the port has."""
         modules = torch_modules(exact)
-        follow_weights(exact, theirs, compare_weights(ours, theirs, pairing))
+        follow_weights(exact, theirs, matched)
         round_epsilons(modules)
 
     passes = Passes(
@@ -99,8 +102,8 @@ def compare_models(
         uninfluential, dead = passes.find_uninfluential()
         return_freed_memory()
         passes.find_convention()
-        boundaries = draw_boundaries(pairing)
         doubts = _Doubts(passes, pairing, ours)
+        boundaries = doubts.draw()
         search = doubts.search(boundaries) if first == ("float64", "isolated") else None
         found = passes.compare(boundaries, chosen, [first], None if fail_fast else sink, search)
         is_whole = search is not None and len(chosen) == len(boundaries.accusable) and not fail_fast
@@ -112,7 +115,7 @@ def compare_models(
             found += passes.compare(boundaries, chosen, rest, sink)
         found = passes.judge_by_conditioning(found)
         agree = passes.outputs_agree() if any(layer.mode == "isolated" for layer in found.failing) else None
-        notes = (*passes.convention.sentences, *doubts.notes)
+        notes = (*passes.convention.sentences, *passes.notes, *doubts.notes)
     seen = {layer.path for layer in found.layers}
     elsewhere = doubts.redrawn | {boundaries.name(call.path) for call, key in boundaries.found.items() if key is None}
     attributes = _attributes({path: pairing.pairs[path] for path in chosen if path in pairing.pairs}, ours, theirs)
@@ -133,7 +136,7 @@ def compare_models(
         layers=tuple(found.layers),
         coverage=coverage,
         guilty=tuple(_in_order([*find_guilty(found.layers), *attributes], found.layers)),
-        problems=tuple(_problems(coverage, found, dead, weights or {})),
+        problems=(*_problems(coverage, found, dead, weights or {}), *_train_apart(matched.untied, accept)),
         notes=notes,
         scalars=doubts.scalars.kept if doubts.scalars is not None else {},
         outputs_agree=agree,
@@ -156,12 +159,17 @@ class _Doubts:
     def __init__(self, passes: Passes, pairing: Pairing, ours: Mapping[str, ModuleInfo]) -> None:
         self._passes, self._pairing = passes, pairing
         self._loose = _find_loose(pairing.pairs, ours, passes.theirs)
+        self._opaque = _find_opaque(draw_boundaries(pairing), ours, passes.theirs)
         self.scalars: Scalars | None = None
         self.redrawn: set[str] = set()
 
     @property
     def notes(self) -> tuple[str, ...]:
         return () if self.scalars is None else tuple(self.scalars.notes)
+
+    def draw(self, given_up: Collection[str] = (), exits: Mapping[Call, Key | None] | None = None) -> Boundaries:
+        """The boundaries without some pairs, and with some exits elsewhere."""
+        return draw_boundaries(self._pairing, given_up, exits, self._opaque)
 
     def search(self, boundaries: Boundaries) -> Search:
         """For a pass that looks for outputs elsewhere."""
@@ -174,7 +182,7 @@ class _Doubts:
 
         `found` is what an isolated float64 pass over all pairs found with `search`; without one, it is run.
         """
-        boundaries = draw_boundaries(self._pairing)
+        boundaries = self.draw()
         if found is None or search is None:
             search = self.search(boundaries)
             found = self._passes.isolate(boundaries, search)
@@ -188,10 +196,10 @@ class _Doubts:
             given_up = self.redrawn
             if write_out(scalars, lambda: len(self._isolate(given_up, exits).failures), len(found.failures)):
                 _, self.redrawn = self._find_redrawn(self._isolate((), exits), exits)
-        return draw_boundaries(self._pairing, self.redrawn, exits)
+        return self.draw(self.redrawn, exits)
 
     def _isolate(self, given_up: Collection[str], exits: Mapping[Call, Key | None]) -> Findings:
-        return self._passes.isolate(draw_boundaries(self._pairing, given_up, exits))
+        return self._passes.isolate(self.draw(given_up, exits))
 
     def _find_redrawn(self, found: Findings, exits: dict[Call, Key | None]) -> tuple[Findings, set[str]]:
         """What is found without the pairs that the port draws elsewhere, and the reference's paths of these.
@@ -298,6 +306,12 @@ def _check_globs(globs: Mapping[str, Sequence[str]], names: Iterable[str]) -> No
                 raise ParityInputError(f"{option} {pattern}: matches no layer of the reference")
 
 
+def _train_apart(untied: Sequence[str], accept: Sequence[str]) -> Iterator[str]:
+    for names in untied:
+        if not any(fnmatch(name, glob) for glob in accept for name in names.split(" and ")[:2]):
+            yield f"{names}: equal now, they train apart"
+
+
 def _find_loose(
     pairs: Mapping[str, str], ours: Mapping[str, ModuleInfo], theirs: Mapping[str, ModuleInfo]
 ) -> dict[str, bool]:
@@ -308,6 +322,23 @@ def _find_loose(
         if path and not any(info.is_leaf for info in owning):
             found[path] = bool(owning)
     return found
+
+
+def _find_opaque(
+    boundaries: Boundaries, ours: Mapping[str, ModuleInfo], theirs: Mapping[str, ModuleInfo]
+) -> frozenset[str]:
+    """The port's layers with parameters of which one side is of a class of the user's own, or has an activation."""
+    found = set()
+    for target, path in boundaries.exits.items():
+        pair = ours[path], theirs[target]
+        if all(info.is_leaf and info.tensors for info in pair) and any(map(_is_users_own, pair)):
+            found.add(target)
+    return frozenset(found)
+
+
+def _is_users_own(info: ModuleInfo) -> bool:
+    package = type(info.module).__module__.partition(".")[0]
+    return package not in FRAMEWORKS or bool(getattr(info.module, "_act", None))
 
 
 def _named(images: Images) -> dict[str, Arguments]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,13 +57,23 @@ def _corners(arguments: Arguments) -> Iterator[Arguments]:
 
 
 def _trace(model: nn.Module, arguments: Arguments) -> tuple[list[str], list[str]]:
+    try:
+        return _differentiate(model, arguments, nullcontext())
+    except RuntimeError:  # code for inference may overwrite what the way back needs: it is given copies
+        copies = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor.clone(), lambda tensor: tensor)
+        return _differentiate(model, arguments, copies)
+
+
+def _differentiate(
+    model: nn.Module, arguments: Arguments, saving: AbstractContextManager[Any]
+) -> tuple[list[str], list[str]]:
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.is_floating_point()}
     called: set[str] = set()
     handles = [
         module.register_forward_hook(lambda *_, path=path: called.add(path)) for path, module in model.named_modules()
     ]
     influence = dict.fromkeys(parameters, 0.0)
-    with torch.enable_grad(), _observed_gradients(parameters, influence):
+    with torch.enable_grad(), _observed_gradients(parameters, influence), saving:
         try:
             outputs = [output for output in flatten(arguments.call(model)) if output.requires_grad]
         finally:

@@ -105,6 +105,7 @@ class Passes:
         self.with_truth, self.progress, self.fail_fast = with_truth, progress, fail_fast
         self._prepare = prepare
         self.convention, self.constants = Convention(), Constants()
+        self.notes: list[str] = []
         self._channels_last = any(_is_channels_last(info.module) for info in theirs.values())
 
     @cached_property
@@ -142,33 +143,54 @@ class Passes:
         self.progress("influence of parameters")
         smallest = min(self.inputs.values(), key=lambda arguments: sum(array.size for array in arguments.tensors))
         model = self.exact if self.with_truth else self.reference
-        found, dead = find_uninfluential(model, self._torch_arguments(smallest, model))
+        try:
+            found, dead = find_uninfluential(model, self._torch_arguments(smallest, model))
+        except RuntimeError as error:
+            if "inplace" not in str(error) and "does not require grad" not in str(error):
+                raise
+            reason = " ".join(str(error).split())[:120]
+            self.notes.append(f"which parameters influence no output is not known, torch cannot tell: {reason}")
+            return (), ()
         return tuple(found), tuple(dead)
 
     def find_convention(self) -> None:
         """See how many outputs the port gives, and in which mode it gives as many as the reference."""
         smallest = min(self.inputs.values(), key=lambda arguments: sum(array.size for array in arguments.tensors))
         try:
-            training = self._find_training_layers(smallest.map(_corner))
+            self.convention = self._find_convention(smallest.map(_corner))
         except Exception:  # noqa: BLE001 - whatever the models say of a size that they were not made for
-            training = self._find_training_layers(smallest)
-        self.convention = Convention(training=training)
+            self.convention = self._find_convention(smallest)
+        for model in {
+            id(one): one for one in (self.reference, self.exact if self.with_truth else self.reference)
+        }.values():
+            model.training = self.convention.reference_trains
 
-    def _find_training_layers(self, arguments: Arguments) -> tuple[Any, ...]:
+    def _find_convention(self, arguments: Arguments) -> Convention:
         from models_paddle import paddle
 
-        expected = self._count_expected(arguments)
+        expected, reference_trains = self._count_expected(arguments)
 
         def count() -> int:
             with paddle.no_grad():
                 return len(flatten(_paddle_arguments(arguments, "float64").call(self.port)))
 
         with _cast(None, self.port, "float64"):  # which loses no digit of any weight
-            return find_training_layers(self.port, count, expected)
+            return Convention(find_training_layers(self.port, count, expected), reference_trains)
 
-    def _count_expected(self, arguments: Arguments) -> int:
+    def _count_expected(self, arguments: Arguments) -> tuple[int, bool]:
+        """The reference's outputs, and whether it gives more of them when it, but no layer inside, is in train mode."""
+        own = self._torch_arguments(arguments, self.reference)
         with torch.no_grad():
-            return len(flatten(self._torch_arguments(arguments, self.reference).call(self.reference)))
+            evaluated = flatten(own.call(self.reference))
+            self.reference.training = True
+            try:
+                trained = flatten(own.call(self.reference))
+            finally:
+                self.reference.training = False
+        same = all(torch.equal(one, two) for one, two in zip(evaluated, trained, strict=False))
+        if same and len(trained) > len(evaluated):  # and it draws nothing by chance
+            return len(trained), True
+        return len(evaluated), False
 
     def compare(
         self,
@@ -266,6 +288,7 @@ class Passes:
             on_layer=report.add,
             convention=self.convention,
             size=next((array.shape[2:] for array in self.inputs[name].tensors if array.ndim == 4), ()),
+            constants=[one for one in arguments.tensors if one.numel() and bool((one == one.reshape(-1)[0]).all())],
             search=search,
             sink=report.show if mode == "free" else None,
         )

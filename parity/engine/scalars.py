@@ -20,14 +20,13 @@ from torch.nn import functional
 
 from parity.networks.modules import ModuleInfo
 from parity.verdicts.comparison import Comparison, compare
-from twins.tensors import flatten
+from twins.tensors import flatten, paddle_to_torch, torch_to_paddle
 
 TITLES = {"negative_slope": "slope", "eps": "epsilon"}
 """Attribute of a torch module -> its name for people, where that is another."""
-GREATEST = 1e-6
+GREATEST = 1e-5
 """Of the RMS, in float64: what a rounded scalar makes of one layer stays below."""
 PADDLES_SIXTH = float(np.float32(0.1666667))
-SIXTH = "Hardsigmoid's slope 0.1666667, Paddle's own, for a sixth"
 MOST_SCALARS = 3
 """Of one layer that are tried together."""
 
@@ -48,28 +47,78 @@ def apply_scalars(modules: Mapping[str, ModuleInfo], scalars: Mapping[tuple[str,
 
 @dataclass
 class Constants:
-    """Numbers that a framework has in its own functions: Paddle's Hardsigmoid has 0.1666667 for a sixth.
+    """What Paddle's own functions have in float32 where torch's are exact, by name of torch's function.
 
-    `paddles`: torch's function takes Paddle's number. `used` is set where it is called at all.
+    Its Hardsigmoid has 0.1666667 for a sixth, its bilinear resize float32 positions. `used` are torch's functions that
+    were called; those that `paddles` names do as Paddle's do.
     """
 
-    paddles: bool = False
-    used: bool = False
+    used: set[str] = field(default_factory=set)
+    paddles: set[str] = field(default_factory=set)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Within, torch's Hardsigmoid asks here."""
-        own = functional.hardsigmoid
-
-        def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-            self.used = True
-            return (input * PADDLES_SIXTH + 0.5).clamp(0, 1) if self.paddles else own(input, inplace)
-
-        functional.hardsigmoid = hardsigmoid
+        """Within, torch's functions ask here."""
+        own = {name: getattr(functional, name) for name in PADDLES_OWN}
+        for name, function in own.items():
+            setattr(functional, name, self._asking(name, function))
         try:
             yield
         finally:
-            functional.hardsigmoid = own
+            for name, function in own.items():
+                setattr(functional, name, function)
+
+    def _asking(self, name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def asking(*args: Any, **kwargs: Any) -> Tensor:
+            self.used.add(name)
+            found = PADDLES_OWN[name](*args, **kwargs) if name in self.paddles else None
+            return function(*args, **kwargs) if found is None else found
+
+        return asking
+
+
+def _paddles_hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    return (input * PADDLES_SIXTH + 0.5).clamp(0, 1)
+
+
+def _paddles_interpolate(
+    input: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    *_: Any,
+    **__: Any,
+) -> Tensor | None:
+    """The bilinear resize of images; None for what rounds no positions."""
+    if mode != "bilinear" or input.ndim != 4:
+        return None
+    sizes = [size, size] if isinstance(size, int) else size
+    if sizes is None:
+        factors = scale_factor if isinstance(scale_factor, list | tuple) else [scale_factor] * 2
+        sizes = [int(side * factor) for side, factor in zip(input.shape[2:], factors, strict=True)]
+    return resize_by_paddle(input, [int(side) for side in sizes], corners=bool(align_corners))
+
+
+def resize_by_paddle(images: Tensor, size: list[int], *, corners: bool) -> Tensor:
+    """Bilinear (N, C, H, W) -> (N, C, *size), at Paddle's positions: 1e-6 from the exact ones."""
+    from models_paddle import paddle
+
+    with paddle.no_grad():
+        resized = paddle.nn.functional.interpolate(
+            torch_to_paddle(images), size=size, mode="bilinear", align_corners=corners
+        )
+    return paddle_to_torch(resized).to(images.device)
+
+
+PADDLES_OWN: dict[str, Callable[..., Tensor | None]] = {
+    "hardsigmoid": _paddles_hardsigmoid,
+    "interpolate": _paddles_interpolate,
+}
+PADDLES_NOTES = {
+    "hardsigmoid": "Hardsigmoid's slope 0.1666667, Paddle's own, for a sixth",
+    "interpolate": "bilinear resizing at Paddle's own positions, which are float32",
+}
 
 
 @dataclass
@@ -91,9 +140,7 @@ class Scalars:
         They are kept. None if the difference is too large for that, or no choice makes it go.
         """
         info = self.modules[path]
-        if not info.is_leaf or not (
-            isinstance(info.module, nn.Hardsigmoid) or any(True for _ in _scalars_of(info.module))
-        ):
+        if not info.is_leaf or not (_functions_of(info.module) or any(True for _ in _scalars_of(info.module))):
             return None
         self._inputs = {path: [tensor.clone() for tensor in inputs]}
         return self.explain_again(path, actual, comparison)
@@ -107,13 +154,12 @@ class Scalars:
     def _try(self, path: str, inputs: Sequence[Tensor], actual: Tensor) -> Comparison | None:
         module = self.modules[path].module
         own = dict(list(_scalars_of(module))[:MOST_SCALARS])
-        if isinstance(module, nn.Hardsigmoid) and not self.constants.paddles:
-            self.take_paddles_constants()
-            sixth = compare(actual, module.forward(inputs[0]))
-            if sixth:
-                return sixth
-            self.constants.paddles = False
-            self.notes.pop(SIXTH, None)
+        for name in _functions_of(module) - self.constants.paddles:
+            self.take(name)
+            again = compare(actual, module.forward(inputs[0]))
+            if again:
+                return again
+            self.drop(name)
         for choice in list(product(*(_others(value) for value in own.values())))[1:]:
             changed = dict(zip(own, choice, strict=True))
             _set(module, changed)
@@ -131,10 +177,15 @@ class Scalars:
             _set(module, own)
         return None
 
-    def take_paddles_constants(self) -> None:
-        """Let torch's functions have them."""
-        self.constants.paddles = True
-        self.notes[SIXTH] = None
+    def take(self, name: str) -> None:
+        """Let a function of torch's do as Paddle's does."""
+        self.constants.paddles.add(name)
+        self.notes[PADDLES_NOTES[name]] = None
+
+    def drop(self, name: str) -> None:
+        """Let it be torch's own again."""
+        self.constants.paddles.discard(name)
+        self.notes.pop(PADDLES_NOTES[name], None)
 
     def _keep_everywhere(self, path: str, name: str, own: float, value: float) -> None:
         """In all modules that have the same number: who writes it out once does so elsewhere, too."""
@@ -156,15 +207,13 @@ def write_out(scalars: Scalars, count: Callable[[], int], failures: int) -> bool
     """
     modules = {path: info.module for path, info in scalars.modules.items()}
     kept = False
-    if scalars.constants.used and not scalars.constants.paddles:
-        scalars.take_paddles_constants()
+    for name in sorted(scalars.constants.used - scalars.constants.paddles):
+        scalars.take(name)
         left = count()
-        kept = left < failures
-        if kept:
-            failures = left
+        if left < failures:
+            failures, kept = left, True
         else:
-            scalars.constants.paddles = False
-            scalars.notes.pop(SIXTH)
+            scalars.drop(name)
     names = {name for module in modules.values() for name, _ in _scalars_of(module)}
     for name, change in product(sorted(names), (as_decimal, as_float32)):
         own = {p: v for p, m in modules.items() if isinstance(v := vars(m).get(name), float) and change(v) != v}
@@ -181,6 +230,12 @@ def write_out(scalars: Scalars, count: Callable[[], int], failures: int) -> bool
         for path, value in own.items():
             scalars.keep(path, name, value, change(value))
     return kept
+
+
+def _functions_of(module: nn.Module) -> set[str]:
+    """The functions of PADDLES_OWN that a layer without layers inside is."""
+    kinds = {"hardsigmoid": nn.Hardsigmoid, "interpolate": nn.Upsample}
+    return {name for name, kind in kinds.items() if isinstance(module, kind)}
 
 
 def as_decimal(value: float) -> float:

@@ -31,7 +31,7 @@ CALLERS = {
     ("stream.py", "_run"),
 }
 """File and function of ours that call the user's code."""
-REFERENCE_CALLERS = {("stream.py", "_run"), ("influence.py", "_trace"), ("passes.py", "_count_expected")}
+REFERENCE_CALLERS = {("stream.py", "_run"), ("influence.py", "_differentiate"), ("passes.py", "_count_expected")}
 """Those of them through which the reference is called, not the port."""
 
 

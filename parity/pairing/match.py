@@ -12,7 +12,7 @@ two operations: InPlaceABN multiplies by |weight| + epsilon, and either side may
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from torch import nn
 from parity.errors import ParityInputError
 from parity.networks.modules import ModuleInfo, paddle_modules, torch_modules
 from parity.pairing.propose import Pairing, pair_modules
-from parity.pairing.tensors import Modules, Slot, match_tensors
+from parity.pairing.tensors import Modules, Slot, address_of, match_tensors, means_the_same, with_shared
 
 Array = np.ndarray[Any, Any]
 EPSILON = 1e-5
@@ -65,6 +65,8 @@ class WeightMatch:
     equal: tuple[str, ...]
     different: tuple[str, ...]
     alone: tuple[str, ...] = ()
+    untied: tuple[str, ...] = ()
+    """Pairs of tensors ("this and that") that are one on one side and two, equal by now, on the other."""
     operations: Mapping[str, int] = field(default_factory=dict)
     """Name of an operation other than "copy" -> how many tensors it makes equal."""
 
@@ -112,6 +114,7 @@ def match_port(
         "copied": copied,
         "operations": dict(found.operations),
         "alone": list(found.alone),
+        "untied": list(found.untied),
     }
     return pairing, summary
 
@@ -138,13 +141,29 @@ def compare_weights(reference: Modules, port: Modules, pairing: Pairing) -> Weig
             different.append(match.label)
         elif expected.size == 1 or expected.min() != expected.max():
             equal.append(match.label)
-    lost = [slot for slot in _slots(reference) if slot not in matched]
+    covered = with_shared(reference, matched)
+    lost = [slot for slot in _slots(reference) if slot not in covered]
     layers = {path for path, target in pairing.pairs.items() if reference[path].is_leaf and port[target].is_leaf}
     different += [_label(slot) for slot in lost if slot[0] in layers]  # of a layer that has none of its shape
     alone = tuple(_label(slot) for slot in lost if slot[0] not in layers)
     kinds = [match.operation for match in matches if match.operation not in ("", "copy")]
     operations = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
-    return WeightMatch(tuple(matches), tuple(equal), tuple(different), alone, operations)
+    untied = tuple(_find_untied(reference, port, matches))
+    return WeightMatch(tuple(matches), tuple(equal), tuple(different), alone, untied, operations)
+
+
+def _find_untied(reference: Modules, port: Modules, matches: Sequence[Match]) -> Iterator[str]:
+    ours, theirs = ({}, {})  # type: tuple[dict[int, Match], dict[int, Match]]
+    for match in matches:
+        for first, modules, slot, other, others in (
+            (ours, reference, match.reference, match.port, port),
+            (theirs, port, match.port, match.reference, reference),
+        ):
+            known = first.setdefault(address_of(modules, slot), match)
+            kept = known.port if modules is reference else known.reference
+            if known is not match and address_of(others, kept) != address_of(others, other):
+                side = "reference" if modules is reference else "port"
+                yield f"{known.label} and {match.label} are one tensor in the {side}, and two in the other"
 
 
 def copy_weights(reference: Modules, port: Modules, weights: WeightMatch, scales: Mapping[str, Array]) -> None:
@@ -215,7 +234,10 @@ def _rounded(expected: Array, theirs: ModuleInfo, name: str) -> Array:
 
 
 def _is_scale(info: ModuleInfo, name: str) -> bool:
-    return info.kind == "norm" and name == "weight" and "running_var" in info.tensors
+    """Whether a tensor is what a layer multiplies by after normalising with running statistics."""
+    tensor = info.tensors[name]
+    variances = [one for other, one in info.tensors.items() if "var" in other]
+    return means_the_same(name, "weight") and tensor.ndim == 1 and any(one.shape == tensor.shape for one in variances)
 
 
 def _is_sum(kept: Array, summed: Array, epsilon: float) -> bool:

@@ -86,7 +86,12 @@ def _has_its_name(ours: ModuleInfo, name: str, theirs: ModuleInfo, own: str) -> 
 
 
 def _means_the_same(ours: ModuleInfo, name: str, theirs: ModuleInfo, own: str) -> bool:
-    return _meaning(name) == _meaning(own) != -1
+    return means_the_same(name, own)
+
+
+def means_the_same(name: str, other: str) -> bool:
+    """Whether two names of tensors say one thing, such as `gamma` and `weight`."""
+    return _meaning(name) == _meaning(other) != -1
 
 
 def _has_its_shape(ours: ModuleInfo, name: str, theirs: ModuleInfo, own: str) -> bool:
@@ -105,22 +110,23 @@ def find_uncovered(reference: Modules, port: Modules, pairing: Pairing) -> tuple
     """
     matched = match_tensors(reference, port, pairing)
     pairs = pairing.pairs
-    ours = _by_module(reference, {path: path for path in pairs}, _with_shared(reference, matched))
-    theirs = _by_module(port, {target: path for path, target in pairs.items()}, _with_shared(port, matched.values()))
+    ours = _by_module(reference, {path: path for path in pairs}, with_shared(reference, matched))
+    theirs = _by_module(port, {target: path for path, target in pairs.items()}, with_shared(port, matched.values()))
     rewritten = ours.keys() & theirs.keys() - {""}
     return tuple(
         name for side in (ours, theirs) for around, names in side.items() if around not in rewritten for name in names
     )
 
 
-def _with_shared(modules: Modules, slots: Collection[Slot]) -> set[Slot]:
+def with_shared(modules: Modules, slots: Collection[Slot]) -> set[Slot]:
     """`slots`, and those of the same memory: an embedding's weight may be a classifier's too."""
-    known = {_address(modules, slot) for slot in slots}
+    known = {address_of(modules, slot) for slot in slots}
     every = ((path, name) for path, info in modules.items() for name in info.tensors)
-    return {slot for slot in every if slot in slots or _address(modules, slot) in known}
+    return {slot for slot in every if slot in slots or address_of(modules, slot) in known}
 
 
-def _address(modules: Modules, slot: Slot) -> int:
+def address_of(modules: Modules, slot: Slot) -> int:
+    """Where a tensor is in memory: tensors that share it are one."""
     return int(modules[slot[0]].tensors[slot[1]].__array_interface__["data"][0])
 
 

@@ -49,12 +49,15 @@ class Comparison:
         return self.passed
 
 
-def compare(actual: Tensor, expected: Tensor, truth: Tensor | None = None, *, limit: float | None = None) -> Comparison:
+def compare(
+    actual: Tensor, expected: Tensor, truth: Tensor | None = None, *, limit: float | None = None, constant: bool = False
+) -> Comparison:
     """Compare by the rule of the expected tensor's dtype.
 
     float64: is it the same function? Greatest difference over the RMS, at most FLOAT64_RELATIVE.
     float32 with a float64 `truth`: is its rounding ordinary? Distance from the truth over the expected's
-    own, at most FLOAT32_NOISE_RATIO. float32 without: FLOAT32_RELATIVE. `limit` replaces the default.
+    own, at most FLOAT32_NOISE_RATIO. float32 without: FLOAT32_RELATIVE. `limit` replaces the default. Constant
+    tensors prove nothing, unless `constant` ones may be, as a mask is.
     """
     fault = find_mismatch(actual, expected)
     if fault:
@@ -62,7 +65,7 @@ def compare(actual: Tensor, expected: Tensor, truth: Tensor | None = None, *, li
     if not expected.is_floating_point():
         return _compare_exactly(actual, expected)
     arrays = _flat(actual), _flat(expected), None if truth is None else _flat(truth)
-    figures = _measure(*_without_equal_infinities(*arrays))
+    figures = _measure(*_without_equal_infinities(*arrays), constant=constant)
     if figures.fault:
         return failed(figures.fault)
     relative = _divide(figures.max_abs, figures.rms)
@@ -177,7 +180,7 @@ class _Figures:
 
 
 @np.errstate(invalid="ignore", over="ignore")
-def _measure(actual: Array, expected: Array, truth: Array | None) -> _Figures:
+def _measure(actual: Array, expected: Array, truth: Array | None, *, constant: bool) -> _Figures:
     figures = _Figures(expected.size)
     space = np.empty(min(PIECE, figures.count), expected.dtype)
     worst = 0
@@ -198,7 +201,7 @@ def _measure(actual: Array, expected: Array, truth: Array | None) -> _Figures:
             figures.largest = max(figures.largest, float(theirs.max()), -float(theirs.min()))
             figures.actual_distance = max(figures.actual_distance, _distance(ours, exact))
             figures.expected_distance = max(figures.expected_distance, _distance(theirs, exact))
-    figures.fault = _constant(actual, expected)
+    figures.fault = "" if constant else _constant(actual, expected)
     difference = np.abs(actual[worst : worst + PIECE] - expected[worst : worst + PIECE])
     figures.worst = worst + int(difference.argmax())
     return figures

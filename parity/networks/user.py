@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 import sysconfig
 import traceback
@@ -19,11 +20,18 @@ from types import ModuleType
 from typing import Any
 
 from parity.errors import ParityInputError
+from twins import namespaces
 from twins.namespaces import ROOT, user_code
 
 OWN = tuple(ROOT / name for name in ("parity", "models_torch", "models_paddle", "twins"))
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
-CALLERS = {("user.py", "call_function"), ("follow.py", "wrapped"), ("arguments.py", "call"), ("stream.py", "_run")}
+CALLERS = {
+    ("user.py", "call_function"),
+    ("user.py", "_import_file"),
+    ("follow.py", "wrapped"),
+    ("arguments.py", "call"),
+    ("stream.py", "_run"),
+}
 """File and function of ours that call the user's code."""
 REFERENCE_CALLERS = {("stream.py", "_run"), ("influence.py", "_trace"), ("passes.py", "_count_expected")}
 """Those of them through which the reference is called, not the port."""
@@ -61,7 +69,7 @@ def users_code(specs: Mapping[str, str | None], action: str) -> Iterator[None]:
             for spec in own.values():
                 stack.enter_context(user_code(_search_folder(spec.rpartition(":")[0])))
             if own:
-                stack.enter_context(redirect_stdout(sys.stderr))
+                stack.enter_context(_printing_to_stderr())
             yield
     except (Exception, SystemExit) as error:  # what a user's code may raise is anybody's guess; ours goes on
         option = _find_option(error, own)
@@ -74,6 +82,22 @@ def users_code(specs: Mapping[str, str | None], action: str) -> Iterator[None]:
         where = "" if _is_under(path, OWN) else f", {path.name}:{frame.lineno}"
         what = f"it exits with {text or 0}" if isinstance(error, SystemExit) else f"{type(error).__name__}: {text}"
         raise ParityInputError(f"{option} {spec}: cannot {action} ({what}{where})") from error
+
+
+@contextmanager
+def _printing_to_stderr() -> Iterator[None]:
+    """Within, what is printed goes to standard error: by Python, and by child processes and native code."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if sys.__stdout__ is not None:
+            sys.__stdout__.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _find_option(error: BaseException, specs: Mapping[str, str]) -> str | None:
@@ -127,6 +151,8 @@ def _innermost(error: BaseException) -> traceback.FrameSummary:
 
 
 def _is_foreign(path: Path) -> bool:
+    if path == Path(namespaces.__file__):  # within each import statement of the user's
+        return True
     if _is_under(path, OWN):  # it may be installed too
         return False
     return not path.is_file() or "site-packages" in path.parts or _is_under(path, [STANDARD_LIBRARY])

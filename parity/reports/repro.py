@@ -126,7 +126,9 @@ def _build(framework: str, report: Report, spec: str | None, config: str | None)
     if spec is not None:
         module, _, function = spec.rpartition(":")
         if module.endswith(".py"):
-            return f"import runpy\n{framework}_model = runpy.run_path({module!r})[{function!r}]()"
+            own = f"{Path(module).resolve()}:{function}"
+            made = f"{framework}_model = call_function({own!r}, {framework!r})"
+            return f"from parity.networks.user import call_function\n{made}"
         return f"from {module} import {function} as build_{framework}\n{framework}_model = build_{framework}()"
     weights = report.weights
     return (

@@ -122,7 +122,8 @@ def run(options: Options) -> Report:
     try:
         if options.export_repro is not None:
             own = {**specs, "--config": None if options.config is None else str(options.config)}
-            export_repro(options.export_repro, report, networks.reference, networks.port, inputs, specs=own)
+            with users_code(specs, "run it"):
+                export_repro(options.export_repro, report, networks.reference, networks.port, inputs, specs=own)
         if options.report is not None:
             from parity.reports.html.render import write_report
 

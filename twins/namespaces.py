@@ -46,13 +46,13 @@ _users: set[str] = set()
 
 
 class _OwnFinder:
-    """Finds our top-level modules in our own folder, unless the user's are shown."""
+    """Finds our top-level modules in our own folder, or the user's anywhere else while his are shown."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
-        if path is None and name in NAMES and name not in _users:
-            return PathFinder.find_spec(name, [str(ROOT)])
-        return None
+        if path is not None or name not in NAMES:
+            return None
+        return PathFinder.find_spec(name, _elsewhere() if name in _users else [str(ROOT)])
 
 
 def claim() -> None:
@@ -65,7 +65,7 @@ def claim() -> None:
 def user_code(folder: Path | None = None) -> Iterator[None]:
     """Within, code that is not ours finds the user's modules first, those in `folder` before all others.
 
-    What it changes in `sys.path` stays; only `folder` is taken out again.
+    What it adds to `sys.path` stays, and what it takes out comes back, last; only `folder` is taken out again.
     """
     own_import = builtins.__import__
 
@@ -81,9 +81,10 @@ def user_code(folder: Path | None = None) -> Iterator[None]:
             return own_import(name, globals, locals, fromlist, level)
 
     claim()
-    entry = str(folder or Path.cwd())
+    entry, entries = str(folder or Path.cwd()), list(sys.path)
     sys.path.insert(0, entry)
     with ExitStack() as stack:
+        stack.callback(lambda: sys.path.extend(place for place in entries if place not in sys.path))
         stack.callback(_remove, entry)
         for top in NAMES:  # what looks a module up by its name, as a registry does, finds the user's
             stack.enter_context(_showing(top, users=_has_own(top)))
@@ -104,13 +105,18 @@ def _has_own(top: str) -> bool:
     hidden = next(iter(_hidden.get(top, {}).values()), None)
     if hidden is not None:  # the other side is shown, and it is not the user's
         return True
-    elsewhere = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
-    spec = PathFinder.find_spec(top, elsewhere)
+    spec = PathFinder.find_spec(top, _elsewhere())
     if spec is None:
         return False
     if spec.origin is not None:
         return not spec.origin.startswith(FOLDERS)
-    return any(next(Path(place).glob("*.py"), None) for place in spec.submodule_search_locations or ())
+    places = [Path(place) for place in spec.submodule_search_locations or ()]
+    return any(next(place.glob(pattern), None) for place in places for pattern in ("*.py", "*/*.py"))
+
+
+def _elsewhere() -> list[str]:
+    """Where the user's modules are: a folder of his without `__init__.py` would yield to ours."""
+    return [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
 
 
 @contextmanager

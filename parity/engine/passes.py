@@ -266,7 +266,8 @@ class Passes:
         return Findings(layers, found.unmatched, found.leftover, found.verdicts)
 
     def _torch_arguments(self, arguments: Arguments, model: nn.Module) -> Arguments:
-        like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))
+        own = torch.float64 if model is self.__dict__.get("exact") else torch.float32
+        like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0, dtype=own))
         return arguments.map(lambda array: _to_torch(array, like.device, like.dtype))
 
     def _pass(

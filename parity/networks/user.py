@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 import sysconfig
 import traceback
@@ -19,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from parity.errors import ParityInputError
+from twins import namespaces
 from twins.namespaces import ROOT, user_code
 
 OWN = tuple(ROOT / name for name in ("ccnet_cli", "models_paddle", "models_torch", "parity", "twins"))
@@ -26,6 +28,7 @@ STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 CALLERS = {
     ("user.py", "call_function"),
     ("port_network.py", "__call__"),
+    ("user.py", "_import_file"),
     ("follow.py", "wrapped"),
     ("arguments.py", "call"),
     ("stream.py", "_run"),
@@ -84,8 +87,24 @@ def users_names(specs: Iterable[str]) -> Iterator[None]:
     with ExitStack() as stack:
         for spec in specs:
             stack.enter_context(user_code(_search_folder(spec.rpartition(":")[0])))
-            stack.enter_context(redirect_stdout(sys.stderr))
+            stack.enter_context(_printing_to_stderr())
         yield
+
+
+@contextmanager
+def _printing_to_stderr() -> Iterator[None]:
+    """Within, what is printed goes to standard error: by Python, and by child processes and native code."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if sys.__stdout__ is not None:
+            sys.__stdout__.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _find_option(error: BaseException, specs: Mapping[str, str]) -> str | None:
@@ -139,6 +158,8 @@ def _innermost(error: BaseException) -> traceback.FrameSummary:
 
 
 def _is_foreign(path: Path) -> bool:
+    if path == Path(namespaces.__file__):  # within each import statement of the user's
+        return True
     if _is_under(path, OWN):  # it may be installed too
         return False
     return not path.is_file() or "site-packages" in path.parts or _is_under(path, [STANDARD_LIBRARY])

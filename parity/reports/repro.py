@@ -93,13 +93,18 @@ def _record(model: torch.nn.Module, arguments: Arguments, path: str, call: int) 
     try:
         while (event := run.next()) is not None:
             if event.key.call == call and event.key.kind == "input":
-                data |= {f"input{index}": tensor.cpu().numpy() for index, tensor in enumerate(event.tensors)}
+                data |= {f"input{index}": _copy(tensor) for index, tensor in enumerate(event.tensors)}
             elif event.key.call == call:
-                data["expected"] = event.tensors[0].cpu().numpy()
+                data["expected"] = _copy(event.tensors[0])
     finally:
         run.close()
         model.to(own.dtype).train(training)
     return data
+
+
+def _copy(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
+    """Of its own: this layer, or the next, may overwrite the tensor."""
+    return np.array(tensor.cpu())
 
 
 def _wide(tensor: Any) -> np.ndarray[Any, Any]:
@@ -121,7 +126,9 @@ def _build(framework: str, report: Report, spec: str | None, config: str | None)
     if spec is not None:
         module, _, function = spec.rpartition(":")
         if module.endswith(".py"):
-            return f"import runpy\n{framework}_model = runpy.run_path({module!r})[{function!r}]()"
+            own = f"{Path(module).resolve()}:{function}"
+            made = f"{framework}_model = call_function({own!r}, {framework!r})"
+            return f"from parity.networks.user import call_function\n{made}"
         return f"from {module} import {function} as build_{framework}\n{framework}_model = build_{framework}()"
     weights = report.weights
     return (

@@ -108,7 +108,7 @@ def test_port_is_certified(official):
     result = run("ccnet-parity", official, "--port", PORT + "build", *SMALL, cwd=ROOT)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "paired by proposal" in result.stdout
-    assert "was given them by the pairing" in result.stdout
+    assert "it was given the reference's, by the pairing" in result.stdout
 
 
 def test_wrong_port_is_pinned(official, tmp_path):

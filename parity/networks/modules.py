@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from converter.bridge import CANONICAL_LEAVES
-from twins.tensors import paddle_to_torch
+from twins.tensors import paddle_to_torch, torch_to_paddle
 
 Array = np.ndarray[Any, Any]
 
@@ -98,7 +99,10 @@ class ModuleInfo:
             start += size or 0
             own = part.T if place.transposed else part
             dtype = str(place.tensor.dtype).rpartition(".")[2]
-            place.tensor.set_value(np.array(own, dtype=None if dtype == "bfloat16" else dtype, order="C"))
+            if dtype == "bfloat16":
+                place.tensor.set_value(torch_to_paddle(torch.tensor(own, dtype=torch.bfloat16)))
+            else:
+                place.tensor.set_value(np.array(own, dtype=dtype, order="C"))
 
 
 def torch_modules(model: Any) -> dict[str, ModuleInfo]:

@@ -112,12 +112,9 @@ class InputsFirst(pnn.Layer):
 LINEARS = [pnn.Linear, OutputsFirst, InputsFirst, *([COMPAT.Linear] if hasattr(COMPAT, "Linear") else [])]
 
 
-@pytest.mark.parametrize("wrong", [scaled, np.transpose], ids=["scaled", "transposed"])
-@pytest.mark.parametrize("outputs", [6, 4])
+@pytest.mark.parametrize(("outputs", "wrong"), [(6, scaled), (6, np.transpose), (4, scaled)])
 @pytest.mark.parametrize("kind", LINEARS, ids=lambda kind: f"{kind.__module__.split('.')[1]}.{kind.__name__}")
 def test_linear(kind, outputs, wrong):
-    if wrong is np.transpose and outputs != 6:
-        pytest.skip("has another shape")
     ours = TorchChain(nn.Linear(6, 6), nn.GELU(), nn.Linear(6, outputs))
     theirs = Chain(kind(6, 6), pnn.GELU(), kind(6, outputs))
     weight = next(iter(theirs.part_c.parameters()))

@@ -191,8 +191,12 @@ def _keeps_inputs_first(layer: Any, weight: Any) -> bool:
 
     `paddle.compat.nn.Linear` keeps torch's (out, in); of any class, the answer is what it makes of an input.
     """
+    from models_paddle import paddle
+
     product = _multiply_identity(layer, weight.shape[0], weight.dtype)
-    return product is not None and _is_near(product, weight)
+    if product is None:  # as in half precision on a CPU
+        return isinstance(layer, paddle.nn.Linear)
+    return _is_near(product, weight)
 
 
 def _is_linear(layer: Any) -> bool:

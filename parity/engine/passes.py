@@ -322,7 +322,7 @@ class _Reporter:
 
     def show(self, layer: Layer, actual: Tensor, expected: Tensor) -> None:
         """Judge the network's float32 outputs as other tools would, and pass every output on."""
-        if layer.path == "" and layer.dtype == "float32":
+        if layer.path == "" and layer.dtype == "float32" and actual.dtype == expected.dtype == torch.float32:
             self.found.verdicts.append(judge(actual.cpu(), expected.cpu()))
         if self._sink is not None:
             self._sink(layer, actual, expected)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from parity.mutants import attention, convolution, normalisation, pipeline, structure, training, training_steps, weights
+from parity.mutants import (
+    attention,
+    convolution,
+    normalisation,
+    pipeline,
+    structure,
+    training,
+    training_steps,
+    units,
+    weights,
+)
 from parity.mutants.equivalents import EQUIVALENTS
 from parity.mutants.mutant import Mutant
 
@@ -12,6 +22,7 @@ MUTANTS: dict[str, list[Mutant]] = {
     "convolution": convolution.MUTANTS,
     "weights": weights.MUTANTS,
     "structure": structure.MUTANTS,
+    "units": units.MUTANTS,
     "pipeline": pipeline.MUTANTS,
     "training": [*training.MUTANTS, *training_steps.MUTANTS],
 }

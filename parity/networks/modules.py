@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from converter.bridge import CANONICAL_LEAVES
-from twins.tensors import paddle_to_torch
+from twins.tensors import paddle_to_torch, torch_to_paddle
 
 Array = np.ndarray[Any, Any]
 
@@ -98,7 +99,10 @@ class ModuleInfo:
             start += size or 0
             own = part.T if place.transposed else part
             dtype = str(place.tensor.dtype).rpartition(".")[2]
-            place.tensor.set_value(np.array(own, dtype=None if dtype == "bfloat16" else dtype, order="C"))
+            if dtype == "bfloat16":
+                place.tensor.set_value(torch_to_paddle(torch.tensor(own, dtype=torch.bfloat16)))
+            else:
+                place.tensor.set_value(np.array(own, dtype=dtype, order="C"))
 
 
 def torch_modules(model: Any) -> dict[str, ModuleInfo]:
@@ -187,8 +191,12 @@ def _keeps_inputs_first(layer: Any, weight: Any) -> bool:
 
     `paddle.compat.nn.Linear` keeps torch's (out, in); of any class, the answer is what it makes of an input.
     """
+    from models_paddle import paddle
+
     product = _multiply_identity(layer, weight.shape[0], weight.dtype)
-    return product is not None and _is_near(product, weight)
+    if product is None:  # as in half precision on a CPU
+        return isinstance(layer, paddle.nn.Linear)
+    return _is_near(product, weight)
 
 
 def _is_linear(layer: Any) -> bool:

@@ -25,7 +25,8 @@ class Criterion:
 def judge(actual: Tensor, expected: Tensor) -> dict[str, bool]:
     """By name of the criterion: would it have passed `actual`? Floating tensors of any shapes."""
     arrays = actual.detach().cpu().numpy(), expected.detach().cpu().numpy()
-    return {name: criterion.accepts(*arrays) for name, criterion in CRITERIA.items()}
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        return {name: criterion.accepts(*arrays) for name, criterion in CRITERIA.items()}
 
 
 def _padiff(tolerance: float, relative: float, *, strict: bool) -> Accepts:

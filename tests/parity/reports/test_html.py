@@ -185,5 +185,5 @@ def test_a_failure_leaves_the_old_files(tmp_path):
     with pytest.raises(InputError):
         write_report(tmp_path, report)
     (tmp_path / "file").touch()
-    with pytest.raises(ParityInputError, match="cannot make the folder"):
+    with pytest.raises(ParityInputError, match="cannot write a report here"):
         write_report(tmp_path / "file", report)

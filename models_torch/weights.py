@@ -26,7 +26,9 @@ def load_weights(model: nn.Module, tensors: MutableMapping[str, np.ndarray[Any, 
         if tuple(target.shape) != tensors[name].shape:
             raise ValueError(f"{name} is {tensors[name].shape}, the network needs {tuple(target.shape)}")
         if target.is_floating_point() and tensors[name].dtype.kind != "f":
-            raise ValueError(f"{name} holds {tensors[name].dtype}, the network needs {target.dtype}")
+            raise ValueError(
+                f"{name} holds {tensors[name].dtype}, the network needs {str(target.dtype).removeprefix('torch.')}"
+            )
     with torch.no_grad():
         for name, target in targets.items():
             target.copy_(torch.from_numpy(np.array(tensors.pop(name))))

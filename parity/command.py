@@ -110,7 +110,7 @@ def run(options: Options) -> Report:
             mode=options.mode or "both",
             dtypes=("float64", "float32") if options.dtype in (None, "both") else (options.dtype,),
             accept=options.accept,
-            only=options.only if options.layer_by_layer else OUTPUTS,
+            only=options.only if options.layer_by_layer else _outputs(networks.reference),
             skip=options.skip,
             fail_fast=options.fail_fast,
             weights=networks.summary,
@@ -188,6 +188,12 @@ def _build_port(options: Options) -> Port | None:
     if options.port is not None:
         return build_port(options.port)
     return None if options.config is None else build_config(options.config)
+
+
+def _outputs(reference: nn.Module) -> list[str]:
+    """Those of OUTPUTS that there are: a network may have no auxiliary head."""
+    paths = {path for path, _ in reference.named_modules()}
+    return [path for path in OUTPUTS if path in paths]
 
 
 def _settings(options: Options, networks: Networks) -> dict[str, Any]:

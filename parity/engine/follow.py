@@ -21,7 +21,7 @@ from parity.engine.conventions import Convention, explain_outputs
 from parity.engine.search import Search
 from parity.engine.stream import Event, Key, Reference
 from parity.networks.arguments import Arguments
-from parity.networks.modules import ModuleInfo
+from parity.networks.modules import ModuleInfo, is_users_own
 from parity.verdicts.comparison import Comparison, compare, failed
 from parity.verdicts.report import INPUT_SITE, OUTPUT_SITE, Layer
 from twins.tensors import flatten, list_keys, paddle_to_torch, refill, torch_to_paddle
@@ -123,7 +123,7 @@ class Follower:
         if before is not None and before.path in self._boundaries.opaque:
             if before in self._wrong:  # what was put in its place may not be where it ends
                 return
-            if self._is_open(before):
+            if self._is_open(before) and is_users_own(self._modules[before.path].module):
                 self._wrong.add(before)
                 self._on_layer(self._layer(before, event, index, comparison, OUTPUT_SITE))
                 return

@@ -20,7 +20,7 @@ from parity.engine.search import Search
 from parity.engine.stream import Key
 from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
-from parity.networks.modules import ModuleInfo, paddle_modules, torch_modules
+from parity.networks.modules import ModuleInfo, is_users_own, paddle_modules, torch_modules
 from parity.pairing.match import compare_weights, follow_weights
 from parity.pairing.propose import Pairing, pair_modules
 from parity.verdicts.incumbents import CRITERIA
@@ -30,8 +30,6 @@ Array = np.ndarray[Any, Any]
 Input = Array | Arguments
 Images = Input | Mapping[str, Input]
 
-FRAMEWORKS = ("torch", "paddle", "models_torch", "models_paddle")
-"""Packages whose layers do what their names say, and no more: the frameworks, and our twins."""
 GROSS = 1e-3
 """Of the RMS: no number that is slightly off makes a layer differ by as much."""
 MODES = {"free": ("free",), "isolated": ("isolated",), "both": ("isolated", "free")}
@@ -331,14 +329,9 @@ def _find_opaque(
     found = set()
     for target, path in boundaries.exits.items():
         pair = ours[path], theirs[target]
-        if all(info.is_leaf and info.tensors for info in pair) and any(map(_is_users_own, pair)):
+        if all(info.is_leaf and info.tensors for info in pair) and any(is_users_own(info.module) for info in pair):
             found.add(target)
     return frozenset(found)
-
-
-def _is_users_own(info: ModuleInfo) -> bool:
-    package = type(info.module).__module__.partition(".")[0]
-    return package not in FRAMEWORKS or bool(getattr(info.module, "_act", None))
 
 
 def _named(images: Images) -> dict[str, Arguments]:

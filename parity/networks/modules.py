@@ -40,6 +40,8 @@ WHOLE = ("attention", "recurrent")
 OTHER_LEAVES = {"instancenorm": {"scale": "weight"}, "prelu": {"_weight": "weight"}}
 """Beginning of the class of a Paddle layer that calls its tensors otherwise than torch -> its names -> torch's."""
 COUNTER = "num_batches_tracked"
+FRAMEWORKS = ("torch", "paddle", "models_torch", "models_paddle")
+"""Packages whose layers do what their names say, and no more: the frameworks, and our twins."""
 MOST_FEATURES = 8192
 """Of a layer of an unknown class that is asked whether it is linear, by a square matrix of that size."""
 
@@ -280,6 +282,11 @@ def _kind(module: Any, has_children: bool) -> str:
         if kind is not None and (not has_children or (kind in WHOLE and _is_the_frameworks(base))):
             return kind
     return "composite" if has_children else "plain"
+
+
+def is_users_own(module: Any) -> bool:
+    """Whether a layer is of a class of the user's, or has an activation, and so may do more than its kind says."""
+    return type(module).__module__.partition(".")[0] not in FRAMEWORKS or bool(getattr(module, "_act", None))
 
 
 def _is_the_frameworks(kind: type) -> bool:

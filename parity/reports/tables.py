@@ -48,7 +48,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
 def _weight_lines(report: Report) -> Iterator[str]:
     weights = report.weights
     if weights.get("copied"):
-        yield "weights: the port had none of them and was given them by the pairing"
+        yield "the port came without weights: it was given the reference's, by the pairing"
     if "family" in weights:
         yield (
             f"{weights['family']}, ResNet-{weights['depth']}, {weights['num_classes']} classes, "

@@ -97,7 +97,7 @@ def test_another_optimiser(name: str, opts: list[str], words: str, settings: lis
 
 
 def spoil_names(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {f"network.{name}": value for name, value in state.items()}
+    return {name.replace("head.", "decoder."): value for name, value in state.items()}
 
 
 def spoil_classes(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -18,6 +18,11 @@ from parity.networks.modules import ModuleInfo
 from parity.pairing.tensors import Modules, find_uncovered
 
 MOST_IN_A_UNIT = 4
+ROLES = {
+    **{part: part for part in ("dropout", "pool", "pad", "upsample", "flatten", "softmax")},
+    **dict.fromkeys(("elu", "sigmoid", "tanh", "silu", "swish", "mish"), "activation"),
+}
+"""Part of the name of a class without parameters -> what such a layer does."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,9 @@ def pair_modules(reference: Modules, port: Modules, mapping: Mapping[str, str] |
     elif _twins(reference, port):
         pairs = {path: path for path in reference if path in port and _is_namesake(reference[path], port[path])}
         origin = "path"
+        inside = _within_namesakes(reference, port, pairs)
+        if inside:
+            pairs, origin = inside | pairs, "path, the rest by proposal"
         if any(info.is_leaf and info.tensors and info.path not in pairs for info in reference.values()):
             proposed, units, ambiguous = _proposed(_without(reference, pairs), _without(port, pairs))
             if proposed.keys() - pairs.keys():
@@ -78,10 +86,45 @@ def _twins(reference: Modules, port: Modules) -> bool:
 
 
 def _is_namesake(ours: ModuleInfo, theirs: ModuleInfo) -> bool:
-    """Whether two modules of one path are one thing: a layer with parameters is no module that holds layers."""
+    """Whether two modules of one path are one thing: a layer with parameters is no module that holds layers.
+
+    Nor is a dropout an activation: where a container has a layer less, the numbers of those after it are others.
+    """
+    roles = {_role(ours), _role(theirs)}
+    if len(roles) > 1 and "" not in roles:
+        return False
     return _may_pair(ours, theirs) and not any(
         info.tensors and info.is_leaf and not other.is_leaf for info, other in ((ours, theirs), (theirs, ours))
     )
+
+
+def _role(info: ModuleInfo) -> str:
+    """What a layer without parameters does, by its class's name; empty if it does not say."""
+    name = type(info.module).__name__.lower()
+    return next((role for part, role in ROLES.items() if info.kind == "plain" and part in name), "")
+
+
+def _within_namesakes(reference: Modules, port: Modules, pairs: Mapping[str, str]) -> dict[str, str]:
+    """Pairs of the leaves that have no namesake, inside the containers that have: a container keeps its layers."""
+    found: dict[str, str] = {}
+    ours, theirs = _by_container(reference, pairs), _by_container(port, {path: path for path in pairs.values()})
+    for container, leaves in ours.items():
+        others = theirs.get(container, [])
+        within = _aligned(leaves, others, {})
+        found |= within | _moved(*_left(leaves, others, within))
+    return found
+
+
+def _by_container(modules: Modules, paired: Mapping[str, str]) -> dict[str, list[ModuleInfo]]:
+    """Unpaired leaves with parameters, by the innermost paired module around them."""
+    found: dict[str, list[ModuleInfo]] = {}
+    for info in modules.values():
+        if info.is_leaf and _owns_a_layer(info) and info.path not in paired:
+            around = info.parent
+            while around and around not in paired:
+                around = around.rpartition(".")[0]
+            found.setdefault(around, []).append(info)
+    return {container: leaves for container, leaves in found.items() if container}
 
 
 def _without(modules: Modules, paths: Mapping[str, str]) -> Modules:

@@ -420,3 +420,19 @@ def test_what_an_overwritten_tensor_holds_is_what_counts(activated):
     report = compare_models(reference, port, INPUTS["odd"], pairs=pairing, dtypes=["float64"])
     assert bool(report) is activated
     assert {one.path for one in report.guilty} == (set() if activated else {""})
+
+
+def test_layers_without_a_namesake_are_sought_inside_the_containers_that_have_one():
+    """In one list of all layers, the longest common run would exchange the two classifiers."""
+    result = call(
+        "ccnet-parity", "--reference", SPEC + "build_loaded", "--port", PORT + "build_inline", "--input-size", "33,41"
+    )
+    assert result.returncode == 0, result.stdout
+
+
+def test_a_dropout_is_no_activation_although_it_has_its_number():
+    reference, port = official_reference.build_loaded(), official_port.build()
+    pairing, _ = match_port(reference, port, None)
+    port.head.bottleneck[2]._negative_slope = 0.02
+    report = compare_models(reference, port, INPUTS["odd"], pairs=pairing, dtypes=["float64"])
+    assert {one.path for one in report.guilty} <= {"head.bottleneck", "head.bottleneck.1"}

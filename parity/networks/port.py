@@ -11,7 +11,7 @@ from typing import Any
 
 from converter import read_checkpoint
 from parity.errors import ParityInputError
-from parity.networks.user import call_function
+from parity.networks.user import call_function, printing_to_stderr
 
 OPTION = "--port"
 
@@ -51,6 +51,11 @@ def build_config(path: Path) -> Port:
     """
     if importlib.util.find_spec("paddleseg") is None:
         raise ParityInputError("--config: PaddleSeg is not installed; pip install 'paddleseg>=2.8,<2.9'")
+    with printing_to_stderr():  # PaddleSeg logs what it builds
+        return _build_config(path)
+
+
+def _build_config(path: Path) -> Port:
     import paddleseg_port.components  # noqa: F401 - what a config may name
     from paddleseg_port.build import build_model, make_builder
 

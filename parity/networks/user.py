@@ -87,12 +87,12 @@ def users_names(specs: Iterable[str]) -> Iterator[None]:
     with ExitStack() as stack:
         for spec in specs:
             stack.enter_context(user_code(_search_folder(spec.rpartition(":")[0])))
-            stack.enter_context(_printing_to_stderr())
+            stack.enter_context(printing_to_stderr())
         yield
 
 
 @contextmanager
-def _printing_to_stderr() -> Iterator[None]:
+def printing_to_stderr() -> Iterator[None]:
     """Within, what is printed goes to standard error: by Python, and by child processes and native code."""
     sys.stdout.flush()
     kept = os.dup(1)

@@ -143,8 +143,10 @@ def explain_outputs(actual: Sequence[Any], expected: Sequence[Tensor], number: i
     """What output `number` of a port is instead of the reference's, in words; empty if that is not known."""
     own, reference = paddle_to_torch(actual[number]), expected[number]
     if reference.ndim > 1 and not own.is_floating_point() and reference.is_floating_point():
-        classes = reference.argmax(1)
-        if own.numel() == classes.numel() and torch.equal(own.reshape(-1).long(), classes.reshape(-1)):
+        found = own.reshape(-1).long()
+        if any(
+            torch.equal(found, logits.argmax(1).reshape(-1)) for logits in _at_sizes(reference, list(own.shape[-2:]))
+        ):
             return "its output is the class of each pixel, the reference's are logits"
     for other, tensor in enumerate(expected):
         if other != number and compare(own, tensor):
@@ -155,6 +157,13 @@ def explain_outputs(actual: Sequence[Any], expected: Sequence[Tensor], number: i
         if reference.ndim > 1 and compare(own, make(reference)):
             return f"its output is {what}"
     return ""
+
+
+def _at_sizes(logits: Tensor, size: list[int]) -> Iterator[Tensor]:
+    """The logits, and what a port makes of them that resizes them."""
+    yield logits
+    if logits.ndim == 4 and len(size) == 2 and size != list(logits.shape[2:]):
+        yield from (_resize(logits, size, corners=corners) for corners in (False, True))
 
 
 def _by_meaning(keys: Sequence[str]) -> tuple[int, ...] | None:

@@ -204,7 +204,7 @@ class _Doubts:
         agree = self._passes.outputs_agree()
         if agree and gross:
             without = self._isolate((), exits | dict.fromkeys(gross))
-            if without.failures <= found.failures and not without.trialled.misshapen:
+            if without.failures <= found.failures and without.trialled.misshapen <= found.trialled.misshapen:
                 exits |= dict.fromkeys(gross)
                 found = without
         known: dict[frozenset[str], Findings] = {frozenset(): found}

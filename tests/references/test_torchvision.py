@@ -68,7 +68,7 @@ def compare(build: Callable[..., Any], *, size: int, **settings: Any) -> Any:
     return compare_models(ours, theirs, images, pairs=pairing, weights=weights, **settings)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "mobilenet_v3_small"])
 def test_the_same_network_passes(models, name, isolated):
     report = compare(getattr(models, name), size=64)
     assert report, report.summary

@@ -114,7 +114,7 @@ def channels_last(port: Port) -> None:
     """Residual blocks of stage 2 are NHWC inside."""
     for block in port.of_type(ConvNorm, "backbone.stage2.*.spatial"):
         conv = rebuilt(block.conv, data_format="NHWC")
-        norm = nn.BatchNorm2D(block.norm.weight.shape[0], momentum=0.9, epsilon=block.norm.epsilon, data_format="NHWC")
+        norm = nn.BatchNorm2D(block.norm.weight.shape[0], momentum=0.9, epsilon=block.norm._epsilon, data_format="NHWC")
         norm.set_state_dict(block.norm.state_dict())
         block.conv, block.norm = conv, norm
         block.forward = _channels_last(block)

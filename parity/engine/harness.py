@@ -208,11 +208,7 @@ class _Doubts:
         if not gross and not find_suspects(found.failures, self._loose):
             return found, set()
         agree = self._passes.outputs_agree()
-        if agree and gross:
-            without = self._isolate((), exits | dict.fromkeys(gross))
-            if without.failures <= found.failures and not without.trialled.misshapen:
-                exits |= dict.fromkeys(gross)
-                found = without
+        found = self._without_gross(found, exits, ()) if agree else found
         known: dict[frozenset[str], Findings] = {frozenset(): found}
 
         def trial(given_up: Collection[str]) -> Trialled:
@@ -220,7 +216,19 @@ class _Doubts:
             return found.trialled
 
         redrawn = find_redrawn(trial, self._pairing.pairs, self._loose, found.trialled, agree=agree)
-        return known.get(frozenset(redrawn), found), redrawn
+        found = known.get(frozenset(redrawn), found)
+        return self._without_gross(found, exits, redrawn) if agree and redrawn else found, redrawn
+
+    def _without_gross(self, found: Findings, exits: dict[Call, Key | None], given_up: Collection[str]) -> Findings:
+        """What is found where outputs that are something quite else are compared at the next layer's input, if that is
+        all right; `exits` gains their calls then."""
+        gross = dict.fromkeys(self._find_gross(found))
+        if gross:
+            without = self._isolate(given_up, exits | gross)
+            if without.failures <= found.failures and not without.trialled.misshapen:
+                exits |= gross
+                return without
+        return found
 
     def _find_gross(self, found: Findings) -> list[Call]:
         """Calls of layers with parameters that give something quite else: where outputs agree, they end elsewhere."""

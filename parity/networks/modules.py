@@ -42,8 +42,10 @@ OTHER_LEAVES = {"instancenorm": {"scale": "weight"}, "prelu": {"_weight": "weigh
 COUNTER = "num_batches_tracked"
 FRAMEWORKS = ("torch", "paddle", "models_torch", "models_paddle")
 """Packages whose layers do what their names say, and no more: the frameworks, and our twins."""
-MOST_FEATURES = 8192
-"""Of a layer of an unknown class that is asked whether it is linear, by a square matrix of that size."""
+PROBES = 3
+"""Rows by which a layer is asked whether it is linear, and by what it multiplies."""
+NEAR = 1e-3
+"""Of the greatest element of their product."""
 
 
 @dataclass(frozen=True)
@@ -195,47 +197,34 @@ def _keeps_inputs_first(layer: Any, weight: Any) -> bool:
     """
     from models_paddle import paddle
 
-    product = _multiply_identity(layer, weight.shape[0], weight.dtype)
-    if product is None:  # as in half precision on a CPU
-        return isinstance(layer, paddle.nn.Linear)
-    return _is_near(product, weight)
+    return type(layer) is paddle.nn.Linear or _multiplies_by(layer, weight)
 
 
 def _is_linear(layer: Any) -> bool:
     """Whether a layer of an unknown class multiplies by its one matrix, in either order."""
     matrices = [tensor for tensor in layer._parameters.values() if tensor is not None and tensor.ndim == 2]
-    if len(matrices) != 1:
-        return False
-    (weight,) = matrices
-    for size, expected in ((weight.shape[0], weight), (weight.shape[1], weight.t())):
-        product = _multiply_identity(layer, size, weight.dtype)
-        if product is not None and _is_near(product, expected):
-            return True
-    return False
+    return len(matrices) == 1 and any(_multiplies_by(layer, matrix) for matrix in (matrices[0], matrices[0].t()))
 
 
-def _multiply_identity(layer: Any, size: int, dtype: Any) -> Any | None:
-    """What the layer makes of the identity matrix, less what it makes of nothing; None if it takes no such input."""
+def _multiplies_by(layer: Any, matrix: Any) -> bool:
+    """Whether the layer makes of random rows, less what it makes of zeros, their product with `matrix`."""
     from models_paddle import paddle
 
-    if size > MOST_FEATURES:
-        return None
+    rows = np.random.default_rng(0).standard_normal((PROBES, matrix.shape[0]))
     training = layer.training
     layer.eval()
     try:
         with paddle.no_grad():
-            ones = paddle.eye(size, dtype=dtype)
-            return layer(ones) - layer(paddle.zeros_like(ones))
+            inputs = paddle.to_tensor(rows).astype(matrix.dtype)
+            product = layer(inputs) - layer(paddle.zeros_like(inputs))
+            expected = paddle.matmul(inputs, matrix)
+            if product.shape != expected.shape:
+                return False
+            return bool((product - expected).abs().max() <= NEAR * expected.abs().max())
     except Exception:  # noqa: BLE001 - of another size, or whatever the user's class says of such an input
-        return None
+        return False
     finally:
         layer.training = training
-
-
-def _is_near(product: Any, weight: Any) -> bool:
-    from models_paddle import paddle
-
-    return list(product.shape) == list(weight.shape) and bool(paddle.allclose(product, weight, rtol=1e-3, atol=1e-5))
 
 
 def _attention_places(layer: Any) -> dict[str, tuple[Place, ...]]:

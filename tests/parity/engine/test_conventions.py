@@ -183,6 +183,10 @@ def classes_of_one_channel(network, main, auxiliary, images):
     return [main.argmax(1, keepdim=True).astype("int32"), auxiliary()]
 
 
+def resized_classes(network, main, auxiliary, images):
+    return [resize(main, images, corners=True).argmax(1), resize(auxiliary(), images, corners=True)]
+
+
 def probabilities(network, main, auxiliary, images):
     return [pf.softmax(main, 1), auxiliary()]
 
@@ -219,6 +223,7 @@ OTHER_ORDER = "its output 1 is the reference's output 2: they are in another ord
     [
         (classes, "its output is the class of each pixel, the reference's are logits"),
         (classes_of_one_channel, "its output is the class of each pixel, the reference's are logits"),
+        (resized_classes, "its output is the class of each pixel, the reference's are logits"),
         (probabilities, "its output is the softmax of the reference's logits"),
         (resized_probabilities, "its output is the softmax of the reference's logits"),
         (log_probabilities, "its output is the logarithm of the softmax of the reference's logits"),

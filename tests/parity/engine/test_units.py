@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import MethodType
 
 import pytest
+import torch
+from torch import nn
 
 from models_paddle import paddle
 from parity.engine.harness import compare_models
@@ -255,3 +257,44 @@ def test_a_twin_with_one_layer_for_norm_and_activation(wrong, isolated):
     assert accused(report) == ({"head.refine.norm"} if wrong else set())
     assert bool(report) is not wrong, report.summary
     assert len(isolated) <= 2
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_an_epsilon_of_a_thousandth_everywhere(wrong, isolated):
+    """Paddle keeps it as a float32, which every norm of the network adds to."""
+    ours, theirs = make_twins(family="pure_pytorch")
+    for module in ours.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = 1e-3
+    for norm in parts(theirs, pnn.BatchNorm2D):
+        norm._epsilon = 1e-3
+    if wrong:
+        theirs.head.refine.norm._epsilon = 1.001e-3
+    report = compare_models(ours, theirs, INPUTS)
+    assert accused(report) == ({"head.refine.norm"} if wrong else set())
+    assert bool(report) is not wrong, report.summary
+    assert len(isolated) <= 2
+
+
+class Pooled(nn.Module):
+    """Its activation is a function that overwrites, and is seen by no layer before it is pooled."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.out = nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6), nn.Linear(6, 4)
+
+    def forward(self, images):
+        features = nn.functional.relu(self.norm(self.conv(images)), inplace=True)
+        return self.out(features.mean((2, 3)))
+
+
+@pytest.mark.parametrize("act", ["relu", "sigmoid"])
+def test_an_activation_that_the_reference_shows_nowhere(act, isolated):
+    port = pnn.Sequential(
+        pnn.Conv2D(3, 6, 1), pnn.BatchNorm(6, act=act), pnn.AdaptiveAvgPool2D(1), pnn.Flatten(), pnn.Linear(6, 4)
+    )
+    torch.manual_seed(0)
+    report = compare(Pooled(), port, dtypes=["float64"])
+    assert bool(report) is (act == "relu"), report.summary
+    assert ("norm" in accused(report)) is (act != "relu")
+    assert len(isolated) <= MOST_MORE

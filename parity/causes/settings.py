@@ -13,13 +13,33 @@ def compare_attributes(torch: ModuleInfo, paddle: ModuleInfo) -> str:
     """What differs between a pair's attributes, in one sentence; empty if nothing does.
 
     BatchNorm's momentum (Paddle's is the complement of torch's) and epsilon, and dropout's rate, as float32;
-    and what dropout drops.
+    what dropout drops; and how a pool rounds its output's size.
     """
     if torch.kind == paddle.kind == "norm":
         return _norm(torch.module, paddle.module)
     if "dropout" in type(torch.module).__name__.lower() and "dropout" in type(paddle.module).__name__.lower():
         return _dropout(torch.module, paddle.module)
+    if "pool" in type(torch.module).__name__.lower() and "pool" in type(paddle.module).__name__.lower():
+        return _pool(torch.module, paddle.module)
     return ""
+
+
+def _pool(ours: Any, theirs: Any) -> str:
+    """Rounding of the output's size, where all else is the same: an input may not show it."""
+    window = [_pair(getattr(ours, name, None)) for name in ("kernel_size", "stride", "padding")]
+    others = [_pair(getattr(theirs, name, None)) for name in ("ksize", "stride", "padding")]
+    if others[1] is None:
+        others[1] = others[0]
+    expected, actual = getattr(ours, "ceil_mode", None), getattr(theirs, "ceil_mode", None)
+    if None in (*window, *others, expected, actual) or window != others or bool(expected) == bool(actual):
+        return ""
+    return f"ceil_mode {bool(actual)}, torch has {bool(expected)}"
+
+
+def _pair(value: Any) -> tuple[int, ...] | None:
+    if isinstance(value, int):
+        return value, value
+    return tuple(value) if isinstance(value, list | tuple) and len(value) == 2 else None
 
 
 def _dropout(ours: Any, theirs: Any) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,10 @@ from parity.errors import ParityInputError
 from parity.networks.user import call_function, printing_to_stderr
 
 OPTION = "--port"
+WEIGHTS = (".pdparams", ".pdiparams", ".pth", ".pt", ".ckpt", ".bin", ".npz", ".npy", ".pkl", ".pickle", ".h5")
+"""Endings of files that hold weights. A `.safetensors` is not opened by Python."""
+LISTENING: list[list[None]] = []
+"""Who is to be told of opened files."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ def load_port_weights(layer: Any, path: Path) -> None:
 
 @contextmanager
 def _noticing_loads() -> Iterator[list[None]]:
-    """Within, each call that gives a layer a state dict is noted."""
+    """Within, each call that gives a layer a state dict, and each file of weights that is opened, is noted."""
     from models_paddle import paddle
 
     layer, loads = paddle.nn.Layer, list[None]()
@@ -95,8 +101,23 @@ def _noticing_loads() -> Iterator[list[None]]:
 
     for name, function in own.items():
         setattr(layer, name, noticing(function))
+    _listen()
+    LISTENING.append(loads)
     try:
         yield loads
     finally:
+        LISTENING.remove(loads)
         for name, function in own.items():
             setattr(layer, name, function)
+
+
+@cache
+def _listen() -> None:
+    """Once: Python's audit events tell of every file that is opened, and nobody can stop listening."""
+
+    def hear(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and LISTENING and str(arguments[0]).lower().endswith(WEIGHTS):
+            for loads in LISTENING:
+                loads.append(None)
+
+    sys.addaudithook(hear)

@@ -15,6 +15,9 @@ SAME = (
     (nn.Dropout(0.1), paddle.nn.Dropout(0.1)),
     (nn.BatchNorm2d(2, momentum=0.1), paddle.nn.BatchNorm2D(2, momentum=0.9)),
     (nn.ReLU(), paddle.nn.ReLU()),
+    (nn.MaxPool2d(3, 2, 1, ceil_mode=True), paddle.nn.MaxPool2D(3, 2, 1, ceil_mode=True)),
+    (nn.MaxPool2d(3, 2, 1, ceil_mode=True), paddle.nn.MaxPool2D(3, 2, 0)),  # the output tells of another padding
+    (nn.AdaptiveAvgPool2d(1), paddle.nn.AdaptiveAvgPool2D(1)),
 )
 DIFFERENT = (
     (nn.Dropout2d(0.1), paddle.nn.Dropout(0.1), "drops elements, torch drops channels"),
@@ -22,6 +25,8 @@ DIFFERENT = (
     (nn.Dropout2d(0.1), paddle.nn.Dropout2D(0.2), "dropout rate 0.2, torch has 0.1"),
     (nn.BatchNorm2d(2, momentum=0.1), paddle.nn.BatchNorm2D(2, momentum=0.1), "momentum 0.1 keeps"),
     (nn.BatchNorm2d(2), paddle.nn.BatchNorm2D(2, epsilon=1e-3), "epsilon 0.001, torch has 1e-05"),
+    (nn.MaxPool2d(3, 2, 1, ceil_mode=True), paddle.nn.MaxPool2D(3, 2, 1), "ceil_mode False, torch has True"),
+    (nn.AvgPool2d(2), paddle.nn.AvgPool2D(2, 2, ceil_mode=True), "ceil_mode True, torch has False"),
 )
 
 

@@ -72,3 +72,16 @@ def test_mistakes(files: tuple[Path, Path], tmp_path: Path) -> None:
     assert call("ccnet-parity", "certify", files[0]).returncode == 2
     missing = call("ccnet-parity", "verify", tmp_path / "none.json", "--weights", files[1])
     assert_one_line_error(missing, 2, "none.json", "not a readable certificate")
+
+
+def test_certify_against_a_users_own_reference(files: tuple[Path, Path], tmp_path: Path) -> None:
+    source, _ = files
+    arguments = ("--reference", "tests.parity.official_reference:build", "--port", "tests.parity.official_port:build")
+    gates = ("--gates", "weights,forward,loss,initialisation", "--report", tmp_path)
+    result = call("ccnet-parity", "certify", source, *arguments, *gates, "--json")
+    assert result.returncode == 1, result.stderr  # incomplete
+    content = json.loads(result.stdout)
+    assert content["reference"] == "tests.parity.official_reference:build"
+    verdicts = {gate["name"]: gate["verdict"] for gate in content["gates"]}
+    assert {name for name, verdict in verdicts.items() if verdict == "passed"} == {"weights", "forward", "loss"}
+    assert verdicts["initialisation"] == "not certified"  # the reference's own initialiser was not given

@@ -28,14 +28,22 @@ def split_names(context: click.Context, parameter: click.Parameter, values: tupl
 @click.argument("source", type=PathType, required=False)
 @click.argument("target", type=PathType, required=False)
 @click.option("--cityscapes", type=PathType, metavar="ROOT", help="A data set in Cityscapes' layout. [default: made]")
-@click.option("--steps", type=click.IntRange(5), default=20, show_default=True, metavar="N", help="Of training.")
+@click.option(
+    "--steps", type=click.IntRange(5), default=20, show_default=True, metavar="N", help="Steps of the training gate."
+)
 @click.option("--gates", multiple=True, callback=split_names, metavar="NAME,…", help="Run these gates only.")
 @click.option("--skip", multiple=True, callback=split_names, metavar="NAME,…", help="Leave these gates out.")
 @click.option("--recurrence", type=click.IntRange(0), metavar="N", help="Passes of attention. [default: TARGET's or 2]")
 @click.option(
-    "--depth", type=click.Choice(["18", "50", "101"]), default="101", show_default=True, help="Of stand-in weights."
+    "--depth",
+    type=click.Choice(["18", "50", "101"]),
+    default="101",
+    show_default=True,
+    help="Stand-ins' depth.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of inputs and stand-in weights.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the inputs and the stand-in weights."
+)
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
 @click.option(
     "--reference",

@@ -38,12 +38,12 @@ from converter.errors import ConverterError
 @click.option(
     "--dtype",
     type=click.Choice(converter.TARGET_DTYPES),
-    help="Of the target. [default: float32; keep for a family's own keys]",
+    help="Dtype of the target. [default: float32; keep for a family's own keys]",
 )
 @click.option(
     "--abn-semantics", type=click.Choice(["plain", "fold"]), help="How scales are read. [default: as the family does]"
 )
-@click.option("--align-corners/--no-align-corners", default=None, help="Of the resize of logits, for the manifest.")
+@click.option("--align-corners/--no-align-corners", default=None, help="How logits are resized, for the manifest.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
 @json_option

@@ -70,7 +70,12 @@ def parse_counts(context: click.Context, parameter: click.Parameter, value: str)
 @click.option("--split", default="val", show_default=True, metavar="NAME")
 @click.option("--whole", is_flag=True, help="Whole pictures. [default: as the protocol has it]")
 @click.option("--slide", type=click.IntRange(8), metavar="N", help="Windows of N × N pixels. [default: as --whole]")
-@click.option("--overlap", callback=parse_overlap, metavar="SHARE", help="Of neighbouring windows. [default: 1/3]")
+@click.option(
+    "--overlap",
+    callback=parse_overlap,
+    metavar="SHARE",
+    help="Share by which neighbouring windows overlap. [default: 1/3]",
+)
 @click.option(
     "--scales", callback=parse_scales, default="1.0", show_default=True, metavar="LIST", help="Averaged over."
 )
@@ -97,8 +102,10 @@ def parse_counts(context: click.Context, parameter: click.Parameter, value: str)
     metavar="TRAIN,VAL",
     help="To generate.",
 )
-@click.option("--size", callback=parse_size, metavar="H[,W]", help="Of what is generated. [default: 1024,2048]")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is generated.")
+@click.option(
+    "--size", callback=parse_size, metavar="H[,W]", help="Size of the generated pictures. [default: 1024,2048]"
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the generated pictures.")
 @family_option
 @reading_options
 @json_option

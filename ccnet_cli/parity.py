@@ -49,7 +49,9 @@ from ccnet_cli.common import PathType, family_option, json_option, parse_size, p
     help="Your own inputs, one or several: arrays of numbers, passed by name where both networks know the name.",
 )
 @click.option("--recurrence", type=click.IntRange(0), metavar="N", help="Passes of attention. [default: TARGET's or 2]")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of inputs and stand-in weights.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the inputs and the stand-in weights."
+)
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
 @click.option(
     "--reference",
@@ -113,7 +115,9 @@ def compare(actual: Path, expected: Path, as_json: bool) -> None:
     "\n\nExit code: 0 every mistake was caught in its layer and every equivalent was silent, 1 otherwise."
 )
 @click.argument("names", nargs=-1)
-@click.option("--depth", type=click.Choice(["18", "50", "101"]), default="18", show_default=True, help="Of the twins.")
+@click.option(
+    "--depth", type=click.Choice(["18", "50", "101"]), default="18", show_default=True, help="Depth of the twins."
+)
 @json_option
 @reports_errors()
 def mutants(names: tuple[str, ...], depth: str, as_json: bool) -> None:

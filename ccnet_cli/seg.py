@@ -62,7 +62,7 @@ def seg() -> None:
 @click.option("--log_iters", "--log_iter", type=click.IntRange(1), default=10, show_default=True, metavar="N")
 @click.option("--keep_checkpoint_max", type=int, default=5, show_default=True, metavar="N")
 @click.option("--seed", type=int)
-@click.option("--profiler_options", metavar="TEXT", help="Of Paddle's profiler, as in PaddleSeg.")
+@click.option("--profiler_options", metavar="TEXT", help="Options of Paddle's profiler, as in PaddleSeg.")
 @masks_option
 @download_option
 @import_option

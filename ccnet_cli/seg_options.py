@@ -91,6 +91,6 @@ view_options = combine(
     click.option("--flip_horizontal", is_flag=True, help="Average with the mirrored picture."),
     click.option("--flip_vertical", is_flag=True, help="Average with the picture upside down."),
     click.option("--is_slide", is_flag=True, help="Sliding windows."),
-    click.option("--crop_size", type=click.IntRange(1), nargs=2, metavar="W H", help="Of a window, in pixels."),
+    click.option("--crop_size", type=click.IntRange(1), nargs=2, metavar="W H", help="Size of a window, in pixels."),
     click.option("--stride", type=click.IntRange(1), nargs=2, metavar="W H", help="From window to window, in pixels."),
 )

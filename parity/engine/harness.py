@@ -11,7 +11,15 @@ import numpy as np
 from torch import nn
 
 from parity.causes.settings import compare_attributes
-from parity.engine.boundaries import Boundaries, Call, Trialled, draw_boundaries, find_redrawn, find_suspects
+from parity.engine.boundaries import (
+    Boundaries,
+    Call,
+    TooMany,
+    Trialled,
+    draw_boundaries,
+    find_redrawn,
+    find_suspects,
+)
 from parity.engine.follow import Sink
 from parity.engine.memory import quiet_collector, return_freed_memory
 from parity.engine.passes import Findings, Passes
@@ -30,6 +38,11 @@ Array = np.ndarray[Any, Any]
 Input = Array | Arguments
 Images = Input | Mapping[str, Input]
 
+MOST_ISOLATED = 10
+"""Isolated passes that an unusual port may cost more than a plain one."""
+SPENT = (
+    f"the search for what the port draws elsewhere was cut short after {MOST_ISOLATED} passes: name pairs by --mapping"
+)
 GROSS = 1e-3
 """Of the RMS: no number that is slightly off makes a layer differ by as much."""
 MODES = {"free": ("free",), "isolated": ("isolated",), "both": ("isolated", "free")}
@@ -160,10 +173,12 @@ class _Doubts:
         self._opaque = _find_opaque(draw_boundaries(pairing), ours, passes.theirs)
         self.scalars: Scalars | None = None
         self.redrawn: set[str] = set()
+        self._left = MOST_ISOLATED
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return () if self.scalars is None else tuple(self.scalars.notes)
+        spent = () if self._left >= 0 else (SPENT,)
+        return (*(() if self.scalars is None else self.scalars.notes), *spent)
 
     def draw(self, given_up: Collection[str] = (), exits: Mapping[Call, Key | None] | None = None) -> Boundaries:
         """The boundaries without some pairs, and with some exits elsewhere."""
@@ -188,25 +203,31 @@ class _Doubts:
         scalars = self.scalars
         assert scalars is not None
 
-        found, self.redrawn = self._find_redrawn(found, exits)
-        failing = found.failing
-        if any(layer.comparison.relative <= GREATEST for layer in failing):
-            given_up = self.redrawn
-            if write_out(scalars, lambda: len(self._isolate(given_up, exits).failures), len(found.failures)):
-                _, self.redrawn = self._find_redrawn(self._isolate((), exits), exits)
+        try:
+            found = self._give_up_redrawn(found, exits)
+            if any(layer.comparison.relative <= GREATEST for layer in found.failing):
+                given_up = self.redrawn
+                if write_out(scalars, lambda: len(self._isolate(given_up, exits).failures), len(found.failures)):
+                    self._give_up_redrawn(self._isolate((), exits), exits)
+        except TooMany:
+            pass
         return self.draw(self.redrawn, exits)
 
     def _isolate(self, given_up: Collection[str], exits: Mapping[Call, Key | None]) -> Findings:
+        """Raises TooMany after MOST_ISOLATED."""
+        self._left -= 1
+        if self._left < 0:
+            raise TooMany
         return self._passes.isolate(self.draw(given_up, exits))
 
-    def _find_redrawn(self, found: Findings, exits: dict[Call, Key | None]) -> tuple[Findings, set[str]]:
-        """What is found without the pairs that the port draws elsewhere, and the reference's paths of these.
+    def _give_up_redrawn(self, found: Findings, exits: dict[Call, Key | None]) -> Findings:
+        """Note the pairs that the port draws elsewhere in `redrawn`; what is found without them.
 
         `exits` gains the calls of layers whose outputs are compared at the next layer's input.
         """
         gross = self._find_gross(found)
         if not gross and not find_suspects(found.failures, self._loose):
-            return found, set()
+            return found
         agree = self._passes.outputs_agree()
         found = self._without_gross(found, exits, ()) if agree else found
         known: dict[frozenset[str], Findings] = {frozenset(): found}
@@ -215,9 +236,9 @@ class _Doubts:
             found = known[frozenset(given_up)] = self._isolate(given_up, exits)
             return found.trialled
 
-        redrawn = find_redrawn(trial, self._pairing.pairs, self._loose, found.trialled, agree=agree)
-        found = known.get(frozenset(redrawn), found)
-        return self._without_gross(found, exits, redrawn) if agree and redrawn else found, redrawn
+        self.redrawn = find_redrawn(trial, self._pairing.pairs, self._loose, found.trialled, agree=agree)
+        found = known.get(frozenset(self.redrawn), found)
+        return self._without_gross(found, exits, self.redrawn) if agree and self.redrawn else found
 
     def _without_gross(self, found: Findings, exits: dict[Call, Key | None], given_up: Collection[str]) -> Findings:
         """What is found where outputs that are something quite else are compared at the next layer's input, if that is

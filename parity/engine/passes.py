@@ -172,9 +172,10 @@ class Passes:
 
         def count() -> int:
             with paddle.no_grad():
-                return len(flatten(_paddle_arguments(arguments, "float64").call(self.port)))
+                return len(flatten(_paddle_arguments(arguments, dtype).call(self.port)))
 
-        with _cast(None, self.port, "float64"):  # which loses no digit of any weight
+        dtype = "float64" if self.with_truth else "float32"  # the first loses no digit of any weight
+        with _cast(None, self.port, dtype):
             return Convention(find_training_layers(self.port, count, expected), reference_trains)
 
     def _count_expected(self, arguments: Arguments) -> tuple[int, bool]:

@@ -104,11 +104,20 @@ def match_port(
     ours, theirs = torch_modules(reference), paddle_modules(layer)
     pairing = pair_modules(ours, theirs, mapping)
     found = compare_weights(ours, theirs, pairing)
-    copied = found.is_none_of_them and not given and is_fresh(theirs)
-    if copied:
-        copy_weights(ours, theirs, found, scales or {})
-        found = compare_weights(ours, paddle_modules(layer), pairing)
-    summary = {
+    if found.is_none_of_them and not given and is_fresh(theirs):
+        return pairing, give_weights(reference, layer, pairing, scales or {})
+    return pairing, _summarise(found, copied=False)
+
+
+def give_weights(reference: nn.Module, layer: Any, pairing: Pairing, scales: Mapping[str, Array]) -> dict[str, Any]:
+    """Give the port the reference's weights by the pairing, whatever it has; the summary as of `match_port`."""
+    ours, theirs = torch_modules(reference), paddle_modules(layer)
+    copy_weights(ours, theirs, compare_weights(ours, theirs, pairing), scales)
+    return _summarise(compare_weights(ours, paddle_modules(layer), pairing), copied=True)
+
+
+def _summarise(found: WeightMatch, *, copied: bool) -> dict[str, Any]:
+    return {
         "tensors": len(found.equal) + len(found.different),
         "different": list(found.different),
         "copied": copied,
@@ -116,7 +125,6 @@ def match_port(
         "alone": list(found.alone),
         "untied": list(found.untied),
     }
-    return pairing, summary
 
 
 def is_fresh(port: Modules) -> bool:

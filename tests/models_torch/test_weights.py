@@ -71,9 +71,9 @@ MISFITS: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
     "a shape that would broadcast": (changed(BIAS, (1,)), rf"{BIAS} is \(1,\), the network needs \(19,\)"),
     "0-d": (changed(GAMMA, ()), rf"{GAMMA} is \(\), the network needs \(1,\)"),
     "as many values in another shape": (changed(BIAS, (19, 1)), rf"{BIAS} is \(19, 1\), the network needs \(19,\)"),
-    "bits for floats": (changed(BIAS, (19,), "uint16"), rf"{BIAS} holds uint16, the network needs torch.float32"),
-    "integers": (changed(BIAS, (19,), "int64"), rf"{BIAS} holds int64, the network needs torch.float32"),
-    "truth values": (changed(GAMMA, (1,), "bool"), rf"{GAMMA} holds bool, the network needs torch.float32"),
+    "bits for floats": (changed(BIAS, (19,), "uint16"), rf"{BIAS} holds uint16, the network needs float32"),
+    "integers": (changed(BIAS, (19,), "int64"), rf"{BIAS} holds int64, the network needs float32"),
+    "truth values": (changed(GAMMA, (1,), "bool"), rf"{GAMMA} holds bool, the network needs float32"),
 }
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import paddle
 import pytest
-import seg.run
 
+import paddleseg_port.run
 from benchmarks.curves import draw_curves, make_ticks
 from benchmarks.finetune import Case, Curve, draw_batches, finetune_in_paddleseg, finetune_in_torch
 from paddleseg_port.build import make_builder
@@ -82,14 +82,14 @@ def test_a_mistake_is_seen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In the loss of update `first`; a running variance shows in the mIoU alone, since no loss reads it."""
-    build = seg.run.build_model
+    build = paddleseg_port.run.build_model
 
     def build_wrong(*arguments: Any) -> Any:
         model = build(*arguments)
         mistake(model)
         return model
 
-    monkeypatch.setattr(seg.run, "build_model", build_wrong)
+    monkeypatch.setattr(paddleseg_port.run, "build_model", build_wrong)
     curve, losses = finetune_in_paddleseg(case, seed=0)
     wrong = [step for step in range(STEPS) if losses[step] != pytest.approx(expected[1][step], rel=LIMIT)]
     assert wrong[:1] == ([] if first is None else [first])

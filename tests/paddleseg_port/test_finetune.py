@@ -82,14 +82,14 @@ def test_a_mistake_is_seen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In the loss of update `first`; a running variance shows in the mIoU alone, since no loss reads it."""
-    build = paddleseg_port.run.build_model
+    start = paddleseg_port.run._start_from
 
-    def build_wrong(*arguments: Any) -> Any:
-        model = build(*arguments)
+    def start_wrong(*arguments: Any) -> Any:
+        model = start(*arguments)
         mistake(model)
         return model
 
-    monkeypatch.setattr(paddleseg_port.run, "build_model", build_wrong)
+    monkeypatch.setattr(paddleseg_port.run, "_start_from", start_wrong)
     curve, losses = finetune_in_paddleseg(case, seed=0)
     wrong = [step for step in range(STEPS) if losses[step] != pytest.approx(expected[1][step], rel=LIMIT)]
     assert wrong[:1] == ([] if first is None else [first])

@@ -155,14 +155,15 @@ def _find_alternative(
     assert networks.pairing is not None
     ours, theirs = torch_modules(networks.reference), paddle_modules(networks.port)
     smallest = min(inputs.items(), key=lambda item: sum(array.size for array in item[1].tensors))
-    accused = {guilty.path for guilty in report.guilty}
+    # A layer with parameters that is wrong by itself is so by any pairing of others.
+    accused = {guilty.path for guilty in report.guilty if not (ours[guilty.path].is_leaf and ours[guilty.path].tensors)}
     for pairing in list_alternatives(ours, theirs, networks.pairing, accused):
         options.progress("another pairing")
         summary = give_weights(networks.reference, networks.port, pairing, networks.scales)
         found = compare_models(
             networks.reference, networks.port, dict([smallest]), pairs=pairing, mode="isolated", dtypes=["float64"]
         )
-        if {guilty.path for guilty in found.guilty} < accused:
+        if {guilty.path for guilty in found.guilty} < {guilty.path for guilty in report.guilty}:
             return replace(networks, pairing=pairing, summary={**networks.summary, **summary})
     give_weights(networks.reference, networks.port, networks.pairing, networks.scales)
     return None

@@ -16,6 +16,8 @@ from converter.names import collapse
 from parity.verdicts.comparison import Comparison
 from parity.verdicts.report import OUTPUT_SITE, Coverage, Layer, Report, name_both
 
+WIDE, NARROW_REST = 120, 58
+"""Columns of a terminal from which tables have all of theirs, and what all but the layer takes in a narrower one."""
 LISTED = 12
 """Failing probes shown one by one; the report file has all."""
 
@@ -27,10 +29,14 @@ def print_report(report: Report, console: Console | None = None) -> None:
         console.print(line, soft_wrap=True)
     if report.pairs and report.coverage.origin != "mapping":
         console.print(_pair_table(report))
-    console.print(_stage_table(report) if len(report.layers) > LISTED else _layer_table(report.layers))
+    console.print(
+        _stage_table(report, console.width)
+        if len(report.layers) > LISTED
+        else _layer_table(report.layers, console.width)
+    )
     if report.failures and len(report.layers) > LISTED:
         console.print(f"first {min(LISTED, len(report.failures))} of {len(report.failures)} failing probes")
-        console.print(_layer_table(report.failures[:LISTED]))
+        console.print(_layer_table(report.failures[:LISTED], console.width))
     if report.failures and not report.guilty:
         console.print(escape(f"{report.failures[0].name}: {report.failures[0].comparison.reason}"), soft_wrap=True)
     _print_gaps(report, console)
@@ -128,18 +134,26 @@ def _open(names: Iterable[str], coverage: Coverage) -> list[str]:
 COLUMNS = (("isolated", "float64"), ("free", "float64"), ("isolated", "float32"), ("free", "float32"))
 
 
-def _stage_table(report: Report) -> Table:
+def _stage_table(report: Report, width: int) -> Table:
     """One row per stage: the worst figure of each mode and precision, and the layer it is of."""
     stages: dict[str, list[Layer]] = {}
     for layer in report.layers:
         stages.setdefault(_stage(layer.path), []).append(layer)
     shown = [column for column in COLUMNS if any(_is_in(column, layer) for layer in report.layers)]
-    table = Table("stage", "probes", *(" ".join(column) for column in shown), "failed", "worst layer", box=box.SIMPLE)
+    narrow = width < WIDE
+    table = Table(box=box.SIMPLE)
+    table.add_column("stage", overflow="fold", width=max(16, width - 12 - 12 * len(shown)) if narrow else None)
+    for column in ("" if narrow else "probes", *(" ".join(column) for column in shown), "failed"):
+        if column:
+            table.add_column(column, width=None if not narrow else 7 if column == "failed" else 9)
+    if not narrow:
+        table.add_column("worst layer")
     for stage, layers in stages.items():
         worst = max(layers, key=lambda layer: (not layer.comparison, layer.comparison.required_tolerance))
         figures = [_worst_figure([layer for layer in layers if _is_in(column, layer)]) for column in shown]
         failures = sum(not layer.comparison for layer in layers)
-        table.add_row(stage, str(len(layers)), *figures, str(failures or ""), escape(worst.name))
+        row = [*figures, str(failures or "")]
+        table.add_row(stage, *(row if narrow else [str(len(layers)), *row, escape(worst.name)]))
     table.caption = "float64: greatest difference over RMS; float32: distance from the truth, in torch's own"
     return table
 
@@ -153,7 +167,7 @@ def _worst_figure(layers: list[Layer]) -> str:
         return ""
     comparison = max((layer.comparison for layer in layers), key=lambda comparison: comparison.required_tolerance)
     if comparison.noise_ratio is not None:
-        return f"{comparison.noise_ratio:.2f} ×"
+        return f"{comparison.noise_ratio:.2f} ×" if comparison.noise_ratio < 1e4 else f"{comparison.noise_ratio:.0e} ×"
     return f"{comparison.relative:.1e}"
 
 
@@ -163,32 +177,26 @@ def _stage(path: str) -> str:
     return ".".join(parts[:2]) if parts[0] == "backbone" and len(parts) > 1 else parts[0] or "(network)"
 
 
-def _layer_table(layers: Iterable[Layer]) -> Table:
-    """In narrow terminals the layer and its figure are the last to be cut."""
+def _layer_table(layers: Iterable[Layer], width: int) -> Table:
+    """In narrow terminals the layer and its figure are what is left."""
+    narrow = width < WIDE
     table = Table(box=box.SIMPLE)
-    table.add_column("layer", overflow="fold", min_width=20)
-    table.add_column("input", overflow="ellipsis", no_wrap=True)
+    table.add_column("layer", overflow="fold", width=max(20, width - NARROW_REST) if narrow else None)
+    table.add_column("input", overflow="ellipsis", no_wrap=True, max_width=8 if narrow else None)
     for column in ("mode", "dtype"):
-        table.add_column(column, overflow="ellipsis", no_wrap=True)
-    for column in ("max |Δ|", "Δ / RMS"):
-        table.add_column(column, no_wrap=True, min_width=7)
-    for column in ("noise ratio", "worst at", ""):
-        table.add_column(column, overflow="ellipsis", no_wrap=True)
+        table.add_column(column, no_wrap=True)
+    for column in ("Δ / RMS", "ratio") if narrow else ("max |Δ|", "Δ / RMS", "noise ratio", "worst at", ""):
+        table.add_column(column, no_wrap=True)
     for layer in _once(layers):
         comparison = layer.comparison
         name = name_both(layer.port, layer.path) + (f", pass {layer.call + 1}" if layer.call else "")
         name += f", output {layer.output + 1}" if layer.output else ""
-        table.add_row(
-            escape(name if layer.site == OUTPUT_SITE else f"{name}: {layer.site}"),
-            escape(layer.input),
-            layer.mode,
-            layer.dtype,
-            f"{comparison.max_abs:.1e}",
-            f"{comparison.relative:.1e}",
-            _ratio(layer),
-            ",".join(map(str, comparison.worst_index)),
-            _outcome(comparison),
-        )
+        what = escape(name if layer.site == OUTPUT_SITE else f"{name}: {layer.site}")
+        figures = [f"{comparison.relative:.1e}", _ratio(layer)]
+        if not narrow:
+            worst = ",".join(map(str, comparison.worst_index))
+            figures = [f"{comparison.max_abs:.1e}", *figures, worst, _outcome(comparison)]
+        table.add_row(what, escape(layer.input), layer.mode, layer.dtype, *figures)
     return table
 
 

@@ -1,0 +1,60 @@
+"""The report in a terminal: in its width, with the layer and its figure, and each tensor once."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from parity.reports.tables import print_report
+from parity.verdicts.report import Report
+from tests.parity.made_reports import make_report
+
+RULE = "─"
+
+
+def printed(report: Report, width: int = 160) -> list[str]:
+    stream = io.StringIO()
+    print_report(report, Console(file=stream, width=width))
+    return stream.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_tables_fit_and_keep_layer_and_figure(width: int) -> None:
+    lines = printed(make_report(healthy=False)[0], width)
+    rules = [number for number, line in enumerate(lines) if RULE in line]
+    assert len(rules) == 2
+    assert all(len(lines[number + step].rstrip()) <= width for number in rules for step in (-1, 0, 1, 2))
+    guilty = next(line for line in lines[rules[1] :] if "backbone.stage3.0.spatial.norm" in line.replace(" ", ""))
+    assert "e-0" in guilty
+
+
+def test_a_healthy_run_says_nothing_of_other_tools() -> None:
+    lines = printed(make_report(healthy=True)[0])
+    assert lines[-1].startswith("PASSED")
+    assert not any("PaDiff" in line for line in lines)
+    assert any("PaDiff" in line for line in printed(make_report(healthy=False)[0]))
+
+
+def test_an_output_of_the_network_that_a_module_gives_is_one_row() -> None:
+    report, _ = make_report(healthy=True)
+    heads = [layer for layer in report.layers if layer.path in ("", "head", "auxiliary_head")]
+    few = [layer for layer in heads if layer.mode == "free" and layer.dtype == "float64" and layer.input == "odd"]
+    rows = [line for line in printed(replace(report, layers=tuple(few))) if "float64" in line]
+    assert len(few) == 4
+    assert [row.split()[0] for row in rows] == ["head", "auxiliary_head"]
+
+
+def test_what_is_accepted_is_told_from_what_is_not_compared() -> None:
+    report, _ = make_report(healthy=True)
+    gaps = replace(report.coverage, unpaired_port=("mine", "other"), accepted=("mi*",))
+    lines = printed(replace(report, coverage=gaps))
+    assert "accepted, layers of the port without a counterpart: mine" in lines
+    assert "not compared, layers of the port without a counterpart: other" in lines
+
+
+def test_a_mismatch_says_how_many_elements_are_beyond_the_limit() -> None:
+    text = " ".join(printed(make_report(healthy=False)[0]))
+    assert "elements beyond it" in text

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models_paddle import paddle
-from parity.engine.passes import evaluating
+from parity.engine.surroundings import evaluating
 
 Array = np.ndarray[Any, Any]
 PASSES = 2

@@ -14,6 +14,7 @@ from parity.causes.settings import compare_attributes
 from parity.engine.boundaries import (
     Boundaries,
     Call,
+    Failure,
     TooMany,
     Trialled,
     draw_boundaries,
@@ -22,7 +23,7 @@ from parity.engine.boundaries import (
 )
 from parity.engine.follow import Sink
 from parity.engine.memory import quiet_collector, return_freed_memory
-from parity.engine.passes import Findings, Passes
+from parity.engine.passes import Findings, Passes, failure
 from parity.engine.scalars import GREATEST, Scalars, round_epsilons, write_out
 from parity.engine.search import Search
 from parity.engine.stream import Key
@@ -173,6 +174,7 @@ class _Doubts:
         self._opaque = _find_opaque(draw_boundaries(pairing), ours, passes.theirs)
         self.scalars: Scalars | None = None
         self.redrawn: set[str] = set()
+        self._unexplained: set[Failure] = set()
         self._left = MOST_ISOLATED
 
     @property
@@ -200,18 +202,33 @@ class _Doubts:
             search = self.search(boundaries)
             found = self._passes.isolate(boundaries, search)
         exits = dict(search.found)
-        scalars = self.scalars
-        assert scalars is not None
-
         try:
-            found = self._give_up_redrawn(found, exits)
-            if any(layer.comparison.relative <= GREATEST for layer in found.failing):
-                given_up = self.redrawn
-                if write_out(scalars, lambda: len(self._isolate(given_up, exits).failures), len(found.failures)):
-                    self._give_up_redrawn(self._isolate((), exits), exits)
+            found = self._write_out(found, exits)
+            self._write_out(self._give_up_redrawn(found, exits), exits)
         except TooMany:
             pass
         return self.draw(self.redrawn, exits)
+
+    def _write_out(self, found: Findings, exits: Mapping[Call, Key | None]) -> Findings:
+        """Write scalars otherwise where something is off by as little as they make of it; what is found then.
+
+        This comes before pairs are given up, which is cheap only where the outputs agree, and after it for what it
+        uncovers.
+        """
+        scalars, slight = self.scalars, _find_slight(found)
+        assert scalars is not None
+        if slight <= self._unexplained:
+            return found
+        tried = [found]
+
+        def count() -> int:
+            tried.append(self._isolate(self.redrawn, exits))
+            return len(_find_slight(tried[-1]))
+
+        write_out(scalars, count, len(slight))
+        best = min(tried, key=lambda one: len(_find_slight(one)))
+        self._unexplained = _find_slight(best)
+        return best
 
     def _isolate(self, given_up: Collection[str], exits: Mapping[Call, Key | None]) -> Findings:
         """Raises TooMany after MOST_ISOLATED."""
@@ -261,6 +278,11 @@ class _Doubts:
             and layer.port
             and layer.comparison.relative >= GROSS
         ]
+
+
+def _find_slight(found: Findings) -> set[Failure]:
+    """What fails by no more than a scalar that is the same in float32 can make of it."""
+    return {failure(layer) for layer in found.failing if layer.comparison.relative <= GREATEST}
 
 
 def find_guilty(layers: Sequence[Layer]) -> list[Guilty]:

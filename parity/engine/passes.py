@@ -65,16 +65,17 @@ class Findings:
     def failures(self) -> set[Failure]:
         """Everything that is wrong."""
         calls = {Failure(path, call, CALLS, "") for path, call in (*self.unmatched, *self.leftover)}
-        return calls | {_failure(layer) for layer in self.failing}
+        return calls | {failure(layer) for layer in self.failing}
 
     @property
     def trialled(self) -> Trialled:
         """The failures, and those that cannot even be measured."""
-        misshapen = {_failure(layer) for layer in self.failing if math.isinf(layer.comparison.relative)}
+        misshapen = {failure(layer) for layer in self.failing if math.isinf(layer.comparison.relative)}
         return Trialled(self.failures, misshapen)
 
 
-def _failure(layer: Layer) -> Failure:
+def failure(layer: Layer) -> Failure:
+    """What a comparison that failed is known by from one pass to the next."""
     return Failure(layer.path, layer.call, layer.site, layer.input)
 
 

@@ -57,7 +57,7 @@ def build_config(path: Path) -> Port:
     """
     if importlib.util.find_spec("paddleseg") is None:
         raise ParityInputError("--config: PaddleSeg is not installed; pip install 'paddleseg>=2.8,<2.9'")
-    with printing_to_stderr():  # PaddleSeg logs what it builds
+    with printing_to_stderr(), _only_logging_errors():
         return _build_config(path)
 
 
@@ -71,6 +71,18 @@ def _build_config(path: Path) -> Port:
     named = [str(part.pop("pretrained")) for part in parts]
     notes = tuple(f"the config's pretrained {name} was not loaded" for name in named)
     return Port(build_model(builder, path), notes=notes)
+
+
+@contextmanager
+def _only_logging_errors() -> Iterator[None]:
+    """Within, PaddleSeg does not log the whole config it builds from."""
+    from paddleseg.utils import logger
+
+    kept, logger.log_level = logger.log_level, 0
+    try:
+        yield
+    finally:
+        logger.log_level = kept
 
 
 def load_port_weights(layer: Any, path: Path) -> None:

@@ -47,7 +47,7 @@ def call(command: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 def assert_one_line_error(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
     """The command ended with `code` and one line on standard error that holds every word."""
     assert result.returncode == code, result.stderr
-    assert result.stderr.startswith("error: ")
+    assert result.stderr.startswith("error: "), result.stderr
     assert result.stderr.count("\n") == 1, result.stderr
     for word in words:
         assert word in result.stderr

@@ -47,7 +47,8 @@ def paddle_to_torch(tensor: Any) -> Tensor:
     dense = tensor.detach()
     if hasattr(dense, "is_contiguous") and not dense.is_contiguous():
         dense = dense.contiguous()
-    return from_dlpack(paddle.utils.dlpack.to_dlpack(dense))
+    shared = from_dlpack(paddle.utils.dlpack.to_dlpack(dense))
+    return shared.bool() if dense.dtype == paddle.bool else shared  # Paddle 2.6 hands booleans over as bytes
 
 
 def torch_to_paddle(tensor: Tensor) -> Any:

@@ -17,7 +17,7 @@ INTRODUCTION = """\
 
 Written by `make docs`. Each entry edits a freshly loaded Paddle twin the way a porter might, and the
 harness compares it with the torch twin at its default settings: isolated and free-running, float64 and
-float32, two inputs of odd and even sizes, neither square, batch 2, R = 2, stand-in weights of depth {depth}.
+float32, three inputs of odd and even sizes, one square, batch 2, R = 2, stand-in weights of depth {depth}.
 `ccnet-parity mutants` runs them again.
 
 **{summary}.**

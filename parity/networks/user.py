@@ -1,8 +1,8 @@
 """The user's own code: finding what he named, running it apart from ours, and saying what it raised and where.
 
-build = load_function("my_package.my_ccnet:build", "--port")   # or "path/my_ccnet.py:build"
-with users_code("--port", "my_package.my_ccnet:build", "build it"):
-    layer = build()
+layer = call_function("my_package.my_ccnet:build", "--port")   # or "path/my_ccnet.py:build"
+with users_code({"--port": "my_package.my_ccnet:build"}, "run it"):
+    layer(images)
 """
 
 from __future__ import annotations
@@ -83,8 +83,12 @@ def users_code(specs: Mapping[str, str | None], action: str) -> Iterator[None]:
 
 @contextmanager
 def users_names(specs: Iterable[str]) -> Iterator[None]:
-    """Within, the code that `specs` name finds its own modules first, and prints to standard error."""
+    """Within, the code that `specs` name finds its own modules first, and prints to standard error.
+
+    Where it changes the working directory, that is changed back.
+    """
     with ExitStack() as stack:
+        stack.callback(os.chdir, Path.cwd())
         for spec in specs:
             stack.enter_context(user_code(_search_folder(spec.rpartition(":")[0])))
             stack.enter_context(printing_to_stderr())

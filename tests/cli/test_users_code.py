@@ -175,6 +175,15 @@ def test_port_that_changes_the_path(project, change):
     assert_passes(compare("my_port.py:build"))
 
 
+def test_port_that_changes_the_working_directory(project):
+    """The reference is named from where the command was called, and so is the report."""
+    write(project / "library" / "own_slope.py", "SLOPE = 0.01\n")
+    head = "import os\nos.chdir('library')\nexec(open('own_slope.py').read())\n"
+    write(project / "my_port.py", head + PORT.replace("0.01", "SLOPE"))
+    assert_passes(compare("my_port.py:build", "--report", "report"))
+    assert (project / "report" / "report.html").is_file()
+
+
 def test_json_stays_json_whatever_the_port_prints(project):
     """At import, in `build` and in the forward pass; by Python, by a child process and by the descriptor."""
     loud = "import os\nimport sys\nprint('importing')\nsys.__stdout__.write('directly\\n')\nos.system('echo a child')\n"

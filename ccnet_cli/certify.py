@@ -52,7 +52,7 @@ def split_names(context: click.Context, parameter: click.Parameter, values: tupl
 )
 @click.option("--port", metavar="MODULE:FUNCTION", help="Certify this port: a function that returns a Paddle layer.")
 @click.option("--port-weights", type=PathType, help="The port's weights (.pdparams), by its own names.")
-@click.option("--mapping", type=PathType, help="JSON object of torch path to the port's path.")
+@click.option("--mapping", type=PathType, help="JSON object of the reference's path to the port's path.")
 @click.option(
     "--report", type=PathType, default=Path(), metavar="DIR", help="Write certificate.json and .html here. [default: .]"
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,3 +25,18 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("deterministic")
+
+
+@pytest.fixture
+def isolated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The isolated passes that a comparison runs on top of its own: one entry each."""
+    from parity.engine.passes import Passes
+
+    own, counted = Passes.isolate, list[int]()
+
+    def isolate(self: Passes, *args: Any, **settings: Any) -> Any:
+        counted.append(1)
+        return own(self, *args, **settings)
+
+    monkeypatch.setattr(Passes, "isolate", isolate)
+    return counted

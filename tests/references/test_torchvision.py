@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from parity.engine.harness import compare_models
-from parity.engine.passes import Passes
 from parity.pairing.match import match_port
 
 pytestmark = pytest.mark.skipif(find_spec("torchvision") is None, reason="torchvision is not installed")
@@ -34,19 +33,6 @@ def models():
 
         models.library = library  # which ends with it
     return models
-
-
-@pytest.fixture
-def isolated(monkeypatch):
-    """The isolated passes that a comparison ran on top of its own."""
-    own, counted = Passes.isolate, []
-
-    def isolate(self, *args, **settings):
-        counted.append(1)
-        return own(self, *args, **settings)
-
-    monkeypatch.setattr(Passes, "isolate", isolate)
-    return counted
 
 
 def compare(build: Callable[..., Any], *, size: int, **settings: Any) -> Any:

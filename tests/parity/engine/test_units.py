@@ -10,7 +10,6 @@ from torch import nn
 
 from models_paddle import paddle
 from parity.engine.harness import compare_models
-from parity.engine.passes import Passes
 from parity.mutants.mutant import Port
 from parity.mutants.units import fuse_activations, make_abn
 from parity.networks.port import load_port
@@ -33,19 +32,6 @@ MOST_MORE = 10
 """Isolated passes that an unusual port may cost more than a plain one."""
 TWO_LAYERS = [style for style in STYLES if style != "one"]
 COARSER = [("separate", "abn"), ("function", "own"), ("abn", "separate"), ("own", "function"), ("own", "abn")]
-
-
-@pytest.fixture
-def isolated(monkeypatch):
-    """The isolated passes that a comparison ran on top of its own."""
-    own, counted = Passes.isolate, []
-
-    def isolate(self, *args, **settings):
-        counted.append(1)
-        return own(self, *args, **settings)
-
-    monkeypatch.setattr(Passes, "isolate", isolate)
-    return counted
 
 
 def compare(reference, port, images=IMAGES, **settings):

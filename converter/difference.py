@@ -12,7 +12,7 @@ from converter.detect import detect
 from converter.errors import InputError
 from converter.execute import execute
 from converter.files import Checkpoint, Reading, read_fitting
-from converter.origin import canonical_tensors, has_canonical_names, with_torch_leaves
+from converter.origin import canonical_tensors, from_port, has_canonical_names, with_torch_leaves
 from families.architecture import AUXILIARY
 
 Array = np.ndarray[Any, Any]
@@ -66,7 +66,7 @@ def compare_files(left: Path, right: Path, *, family: str | None = None, reading
     that no CCNet has are left out. `reading` is of those of the two that have what it names.
     Raises InputError if one cannot be read or mapped.
     """
-    checkpoints = read_fitting((left, right), reading or Reading())
+    checkpoints = [from_port(checkpoint) for checkpoint in read_fitting((left, right), reading or Reading())]
     (left_family, ours), (right_family, theirs) = (_map(checkpoint, family) for checkpoint in checkpoints)
     different = {name: _compare(name, ours[name], theirs[name]) for name in ours if name in theirs}
     return Difference(

@@ -19,6 +19,7 @@ from converter.origin import (
     canonical_form,
     canonical_tensors,
     describe_network,
+    from_port,
     has_canonical_names,
     with_torch_leaves,
 )
@@ -83,7 +84,7 @@ def inspect_file(path: Path, *, family: str | None = None, reading: Reading | No
 
     Raises InputError if it cannot be read; an unknown family is no error.
     """
-    checkpoint = read_checkpoint(path, reading)
+    checkpoint = from_port(read_checkpoint(path, reading))
     if not has_canonical_names(checkpoint):
         checkpoint = with_torch_leaves(checkpoint)
     digest = file_digest(path)

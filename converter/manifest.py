@@ -34,9 +34,13 @@ class Manifest:
     that were not read. `auxiliary` tells whether the network has its auxiliary head, `scales` how those that could be
     folded were read ("fold" or "plain"), `sets` all state dicts of the file with the number of their tensors, and
     `notes` what else the user was told.
+
+    Of a port of the user's, `port` names him that it was converted for, and `reference` his own reference, which is of
+    no family (`family` None). A tensor that is a part of the source's has its `rows` there, [first, last + 1); one of
+    another shape has the `source_shape`.
     """
 
-    family: str
+    family: str | None
     num_classes: int
     depth: int
     recurrence: int | None
@@ -55,33 +59,38 @@ class Manifest:
     scales: str | None = None
     sets: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    port: str | None = None
+    reference: str | None = None
 
     def add(self, step: Step, target_name: str, source: Array, target: Array) -> Array:
         """Record one transfer; returns `target`."""
-        self._add(step.source, target_name, step.operation, source, target)
-        record = OPERATIONS[step.operation].record(source, target)
-        if record:
-            self.folded.append({"source": step.source, **record})
-        return target
+        return self.add_tensor(step.source, target_name, step.operation, source, target)
 
     def add_copy(self, key: str, source: Array, target: Array) -> Array:
         """Record a tensor that keeps its key; returns `target`."""
-        self._add(key, key, "copy", source, target)
-        return target
+        return self.add_tensor(key, key, "copy", source, target)
 
-    def _add(self, source_name: str, target_name: str, operation: str, source: Array, target: Array) -> None:
+    def add_tensor(
+        self, source_name: str, target_name: str, operation: str, source: Array, target: Array, **more: Any
+    ) -> Array:
+        """Record what became of a tensor, by which operation, and `more` of the fields above; returns `target`."""
         entry: Record = {
             "source": source_name,
             "target": target_name,
             "operation": operation,
             "shape": list(target.shape),
             "dtype": str(target.dtype),
+            **more,
         }
         if source.dtype != target.dtype:
             entry["source_dtype"] = str(source.dtype)
         self.tensors.append(entry)
         if not np.can_cast(source.dtype, target.dtype):
             self.reversible = False
+        record = OPERATIONS[operation].record(source, target)
+        if record:
+            self.folded.append({"source": source_name, **record})
+        return target
 
 
 def make_manifest(
@@ -103,8 +112,8 @@ def make_manifest(
         wrappers=list(checkpoint.wrappers),
         dtype=dtype,
         reversible=not any(step.reason == AUXILIARY_LEFT_OUT for step in plan.drops),
-        dropped=[_dropped(step, checkpoint.tensors[step.source]) for step in plan.drops],
-        versions=_versions(),
+        dropped=[describe_dropped(step.source, checkpoint.tensors[step.source], step.reason) for step in plan.drops],
+        versions=list_versions(),
         align_corners=align_corners,
         skipped=list(checkpoint.skipped),
         auxiliary=plan.auxiliary,
@@ -152,21 +161,26 @@ def restore(tensors: Mapping[str, Array], manifest: Manifest) -> dict[str, Array
     that was left out there are none.
     """
     records = {record["source"]: record for record in manifest.folded}
-    restored = {}
+    restored: dict[str, Array] = {}
     for entry in manifest.tensors:
         dtype = np.dtype(entry.get("source_dtype", entry["dtype"]))
         operation = OPERATIONS[entry["operation"]]
         source = entry["source"]
-        restored[source] = operation.invert(tensors[entry["target"]], records.get(source, {}), dtype)
+        array = operation.invert(tensors[entry["target"]], records.get(source, {}), dtype)
+        if "source_shape" in entry:
+            array = array.reshape(entry["source_shape"])
+        is_rest = entry.get("rows", [0])[0] > 0
+        restored[source] = np.concatenate([restored[source], array]) if is_rest else array
     for entry in manifest.dropped:
         if entry["reason"] != AUXILIARY_LEFT_OUT:
             restored[entry["source"]] = _dropped_array(entry)
     return restored
 
 
-def _dropped(step: Step, array: Array) -> Record:
-    entry: Record = {"source": step.source, "reason": step.reason, "dtype": str(array.dtype)}
-    if step.reason == AUXILIARY_LEFT_OUT:
+def describe_dropped(key: str, array: Array, reason: str) -> Record:
+    """What the way back needs of a tensor that goes nowhere; of an auxiliary head that was left out, its shape."""
+    entry: Record = {"source": key, "reason": reason, "dtype": str(array.dtype)}
+    if reason == AUXILIARY_LEFT_OUT:
         return {**entry, "shape": list(array.shape)}
     if array.size == 1:
         return {**entry, "value": array.tolist()}
@@ -182,7 +196,8 @@ def _dropped_array(entry: Record) -> Array:
     return data.reshape(entry["shape"]).astype(dtype)
 
 
-def _versions() -> dict[str, str]:
+def list_versions() -> dict[str, str]:
+    """Of what a conversion rests on: Python and packages -> versions."""
     versions = {"python": platform.python_version()}
     for package in ("ccnet-parity", "numpy", "paddlepaddle", "paddlepaddle-gpu"):
         try:

@@ -108,7 +108,20 @@ class Fold(Copy):
         return source
 
 
-OPERATIONS: Mapping[str, Operation] = {"copy": Copy(), "expand": Expand(), "fold": Fold()}
+class Transpose(Copy):
+    """A matrix the other way round: torch's `Linear` keeps (out, in), Paddle's (in, out)."""
+
+    def source_shape(self, target_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return target_shape[::-1]
+
+    def apply(self, source: Array) -> Array:
+        return source.T
+
+    def invert(self, target: Array, record: Record, dtype: np.dtype[Any]) -> Array:
+        return target.T.astype(dtype)
+
+
+OPERATIONS: Mapping[str, Operation] = {"copy": Copy(), "expand": Expand(), "fold": Fold(), "transpose": Transpose()}
 """By name, as family tables and manifests have them. `drop` is not one: a dropped tensor has no target."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from converter.bridge import from_paddle
 from converter.detect import Detection, detect
 from converter.errors import InputError
-from converter.files import Checkpoint
+from converter.files import Checkpoint, file_digest
 from converter.files.known import is_key
 from converter.manifest import Manifest, manifest_path, read_manifest, restore
 from converter.operations import OPERATIONS
@@ -47,6 +48,13 @@ class Origin:
     manifest: Manifest | None = None
 
     @property
+    def own_names(self) -> dict[str, str]:
+        """Key in the family's checkpoint -> name in the file, of one that was converted for a port of the user's."""
+        if self.manifest is None or self.manifest.port is None:
+            return {}
+        return {entry["source"]: entry["target"] for entry in self.manifest.tensors}
+
+    @property
     def plan(self) -> Plan:
         """The plan of the detection."""
         return self.detection.plan
@@ -59,6 +67,9 @@ def trace(
 
     Raises InputError if it is not a whole checkpoint of one family, or `abn_semantics` would be wrong for it.
     """
+    of_port = find_port_manifest(checkpoint, digest)
+    if of_port is not None:
+        return _restore(checkpoint, of_port, abn_semantics)
     if not has_canonical_names(checkpoint):
         checkpoint = with_torch_leaves(checkpoint)
         detection = _detect(checkpoint, family=family)
@@ -154,16 +165,49 @@ def _detect(checkpoint: Checkpoint, **options: Any) -> Detection:
     )
 
 
-def _find_manifest(checkpoint: Checkpoint, digest: Callable[[], str], family: str | None) -> Manifest | None:
+def find_port_manifest(checkpoint: Checkpoint, digest: Callable[[], str]) -> Manifest | None:
+    """The manifest of a file in the names of a port of the user's, which nothing else can read."""
     path = manifest_path(checkpoint.path)
-    if not path.exists():
+    if not path.is_file() or has_canonical_names(checkpoint):
         return None
     manifest = read_manifest(path)
+    if manifest.port is None or (manifest.target or {}).get("name") != checkpoint.path.name:
+        return None
+    _check_digest(path, manifest, checkpoint, digest)
+    return manifest
+
+
+def from_port(checkpoint: Checkpoint) -> Checkpoint:
+    """A file in the names of a port of the user's, under the keys that its manifest tells; any other as it is."""
+    manifest = find_port_manifest(checkpoint, lambda: file_digest(checkpoint.path))
+    if manifest is None:
+        return checkpoint
+    notes = (*checkpoint.notes, f"it has the names of {manifest.port}; its manifest tells what they were")
+    return replace(checkpoint, tensors=restore_tensors(checkpoint, manifest), notes=notes)
+
+
+def restore_tensors(checkpoint: Checkpoint, manifest: Manifest) -> dict[str, Array]:
+    """The tensors of a converted file, under the keys they came from. Raises InputError for a damaged manifest."""
+    try:
+        return restore(checkpoint.named_as({entry["target"] for entry in manifest.tensors}), manifest)
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError(f"{manifest_path(checkpoint.path)}: is damaged ({error})") from None
+
+
+def _check_digest(path: Path, manifest: Manifest, checkpoint: Checkpoint, digest: Callable[[], str]) -> None:
     if manifest.target is None or manifest.target.get("sha256") != digest():
         raise InputError(
             f"{path}: describes another file than {checkpoint.path.name}, which was changed or exchanged since; "
             "move the manifest away to convert without it"
         )
+
+
+def _find_manifest(checkpoint: Checkpoint, digest: Callable[[], str], family: str | None) -> Manifest | None:
+    path = manifest_path(checkpoint.path)
+    if not path.exists():
+        return None
+    manifest = read_manifest(path)
+    _check_digest(path, manifest, checkpoint, digest)
     if family is not None and family != manifest.family:
         raise InputError(f"{checkpoint.path}: its manifest says {manifest.family}, not {family}")
     return manifest
@@ -176,10 +220,15 @@ def scaled_as(family: Family, manifest: Manifest) -> Family:
 
 
 def _restore(checkpoint: Checkpoint, manifest: Manifest, abn_semantics: str | None) -> Origin:
+    if manifest.family is None:
+        raise InputError(
+            f"{checkpoint.path}: are weights of {manifest.port}, from {manifest.source.get('name')} of "
+            f"{manifest.reference}, which is of no known family; ccnet-convert takes them back to a .pth"
+        )
+    tensors = restore_tensors(checkpoint, manifest)
     try:
-        tensors = restore(checkpoint.tensors, manifest)
         family = get_family(manifest.family)
-    except (LookupError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"{manifest_path(checkpoint.path)}: is damaged ({error})") from None
     plan = make_plan(
         tensors,

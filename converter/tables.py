@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from converter.bridge import CANONICAL_LEAVES, PADDLE_LEAVES
 from converter.console import wide_console
 from converter.convert import Conversion
+from converter.manifest import Manifest
 from converter.names import collapse, summarize
 from converter.operations import FOLD_EPSILON
 from converter.plan import Step
@@ -22,6 +24,8 @@ from converter.target import CANONICAL, Target
 
 UNDONE = {"copy": "copy", "fold": "unfold", "expand": "squeeze"}
 """What the way back of an operation is called."""
+LEAVES = {"weight", "bias", *PADDLE_LEAVES, *CANONICAL_LEAVES}
+"""Names of tensors that a row of a table leaves out, their layer saying enough."""
 
 
 def print_conversion(conversion: Conversion, source: Path, target: Path, console: Console | None = None) -> None:
@@ -30,15 +34,38 @@ def print_conversion(conversion: Conversion, source: Path, target: Path, console
     manifest = conversion.manifest
     for line in _describe_source(conversion, source):
         console.print(line, soft_wrap=True, markup=False)
-    console.print(_table(conversion))
+    ways = (_way(conversion, step, name) for step, name in conversion.detection.plan.transfers)
+    console.print(transfer_table(ways))
     for line in _lost(conversion):
         console.print(line, soft_wrap=True, markup=False)
     if manifest.target is None:
         console.print("dry run: nothing was written")
         return
+    print_written(console, target, manifest, _verified(conversion.target))
+
+
+def print_way_back(manifest: Manifest, target: Path, console: Console | None = None) -> None:
+    """A port's weights, taken back to a reference of the user's."""
+    console = console or wide_console()
+    exact = "bit for bit what was converted" if manifest.reversible else "not bit for bit what was converted"
+    console.print(
+        f"{manifest.source['name']}: of {manifest.port}, back to the keys of {manifest.reference}\n"
+        f"{len(manifest.tensors)} tensors, {exact}",
+        soft_wrap=True,
+        markup=False,
+    )
+    if manifest.target is None:
+        console.print("dry run: nothing was written")
+        return
+    print_written(console, target, manifest, "every key has its tensor")
+
+
+def print_written(console: Console, target: Path, manifest: Manifest, verified: str) -> None:
+    """What was written, and how it was `verified` beyond its bits."""
+    assert manifest.target is not None
     console.print(
         f"{target}: {manifest.target['bytes'] / 1e6:.1f} MB, sha256 {manifest.target['sha256'][:16]}…\n"
-        f"verified: read back bit for bit as planned, and {_verified(conversion.target)}",
+        f"verified: read back bit for bit as planned, and {verified}",
         soft_wrap=True,
         markup=False,
     )
@@ -78,13 +105,15 @@ def _recurrence(recurrence: int | None) -> str:
     return "recurrence unknown: no checkpoint contains it, pass --recurrence to record it"
 
 
-def _table(conversion: Conversion) -> Table:
+def transfer_table(ways: Iterable[tuple[str, str, str]]) -> Table:
+    """Transfers, each a name in the source, a name in the target and an operation, by layers with their numbers
+    collapsed."""
     table = Table("source", "target", "tensors", "operation", box=box.SIMPLE)
     groups: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
-    for step, name in conversion.detection.plan.transfers:
-        source, target, operation = _way(conversion, step, name)
-        leaf = operation if operation == "copy" else f"{operation} {_leaf(name)}"
-        pair = _module(source), _module(target)
+    for source, target, operation in ways:
+        leaf = operation if operation == "copy" else f"{operation} {_leaf(target)}"
+        of_layers = {_leaf(source), _leaf(target)} <= LEAVES
+        pair = (_module(source), _module(target)) if of_layers else (source, target)
         groups.setdefault((_pattern(pair[0]), _pattern(pair[1])), []).append((*pair, leaf))
     for members in groups.values():
         sources, targets, operations = zip(*members, strict=True)
@@ -100,7 +129,8 @@ def _table(conversion: Conversion) -> Table:
 def _way(conversion: Conversion, step: Step, name: str) -> tuple[str, str, str]:
     """Name in the source, name in the target, and operation of one tensor."""
     to_twin, from_twin = conversion.target.keys == CANONICAL, conversion.origin.converted
-    source, target = name if from_twin else step.source, name if to_twin else step.source
+    own = conversion.origin.own_names.get(step.source, name)
+    source, target = own if from_twin else step.source, name if to_twin else step.source
     if to_twin == from_twin:
         return source, target, "copy"
     return source, target, step.operation if to_twin else UNDONE[step.operation]
@@ -126,7 +156,7 @@ def _lost(conversion: Conversion) -> Iterator[str]:
 
 
 def _module(name: str) -> str:
-    return name if name.endswith("gamma") else name.rpartition(".")[0]
+    return name.rpartition(".")[0]
 
 
 def _leaf(name: str) -> str:

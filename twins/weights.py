@@ -83,9 +83,11 @@ def standin_pair(*, seed: int, family: str = "official", depth: int = 101) -> We
     return _pair(plan, state, converted, recurrence=None)
 
 
-def read_source(source: Path, *, family: str | None = None, reading: Reading | None = None) -> WeightPair:
+def read_source(
+    source: Path, *, family: str | None = None, abn_semantics: str | None = None, reading: Reading | None = None
+) -> WeightPair:
     """A checkpoint's weights, read as `reading` says, for a port. Raises InputError if it is not complete."""
-    origin = _trace(read_checkpoint(source, reading), family=family)
+    origin = _trace(read_checkpoint(source, reading), family=family, abn_semantics=abn_semantics)
     plan, tensors = checked_plan(origin.detection, str(source)), origin.checkpoint.tensors
     converted = {name: array for _, name, array in execute(plan, tensors)}
     return _pair(plan, tensors, converted, recurrence=_recurrence(origin), notes=_notes(origin))
@@ -138,7 +140,7 @@ def _scales(manifest: Manifest | None) -> str | None:
     if manifest is None:
         return None
     try:
-        family = get_family(manifest.family)
+        family = get_family(str(manifest.family))
         scales = scaled_as(family, manifest).scales
     except (LookupError, TypeError, ValueError):
         return None  # whoever restores from it says that it is damaged

@@ -52,7 +52,7 @@ def finite_arrays(dtype: str) -> st.SearchStrategy[Array]:
     return hnp.arrays(dtype, st.integers(0, 40), elements=values)
 
 
-@pytest.mark.parametrize("operation", ["copy", "fold"])
+@pytest.mark.parametrize("operation", ["copy", "fold", "transpose"])
 @pytest.mark.parametrize(("source_dtype", "target_dtype"), [pair for pair in HOLDS if "float16" not in pair])
 @given(data=st.data())
 def test_any_values_there_and_back(operation: str, source_dtype: str, target_dtype: str, data: st.DataObject) -> None:
@@ -133,7 +133,7 @@ def test_a_lost_record_is_noticed() -> None:
 
 @pytest.mark.parametrize(
     ("operation", "target_shape", "source_shape"),
-    [("copy", (2, 3), (2, 3)), ("fold", (4,), (4,)), ("expand", (1,), ())],
+    [("copy", (2, 3), (2, 3)), ("fold", (4,), (4,)), ("expand", (1,), ()), ("transpose", (2, 3), (3, 2))],
 )
 def test_shapes(operation: str, target_shape: tuple[int, ...], source_shape: tuple[int, ...]) -> None:
     chosen = OPERATIONS[operation]

@@ -153,6 +153,7 @@ def _compare(
         settings=_settings(options, networks),
         progress=options.progress,
         sink=writer,
+        align_corners=None if networks.preprocessing is None else networks.preprocessing.align_corners,
     )
 
 
@@ -217,13 +218,14 @@ def build_networks(options: Options, mapping: Mapping[str, str] | None) -> Netwo
         scales = {} if weights is None or options.reference is not None else weights.source_scales()
         pairing, found = match_port(reference, port, mapping, given=given, scales=scales)
         summary = {**summary, **found}
+    name = "" if options.source is None else options.source.name
     family = weights.plan.family.name if weights is not None else options.family
     return Networks(
         reference=reference,
         port=port,
         pairing=pairing,
         summary=summary,
-        preprocessing=None if family is None else get_family(family).preprocessing,
+        preprocessing=None if family is None else get_family(family).preprocessing_for(name),
         recurrence=recurrence if weights is not None else None,
         notes=() if made is None else made.notes,
         scales=scales,

@@ -1,4 +1,4 @@
-"""How far a network carries rounding: its float64 pass against itself, with a small error after every layer.
+"""How far a network carries rounding: its float64 pass against itself, with the error of a precision after each layer.
 
 Isolated passes say whether each layer is the same function, and how far it is off. What those errors, each within its
 limit, grow to where the network runs free is a property of the network, not of the port.
@@ -17,24 +17,31 @@ from parity.engine.stream import Reference
 from parity.networks.arguments import Arguments
 from twins.tensors import flatten, refill
 
-ROUNDING = 16 * torch.finfo(torch.float64).eps
-"""Of the RMS: what summing some hundreds of products in another order makes, sqrt(n) times the unit."""
+ROUNDING = {"float64": 16 * torch.finfo(torch.float64).eps, "float32": 4 * torch.finfo(torch.float32).eps}
+"""Of the RMS. In float64, what summing some hundreds of products in another order makes, sqrt(n) times the unit; in
+float32, where a coarser precision inside a layer is to be seen, what storing the greatest of its values does."""
 
 
 def measure_conditioning(
-    model: nn.Module, arguments: Arguments, paths: Collection[str], errors: Mapping[str, float], *, seed: int = 0
+    model: nn.Module,
+    arguments: Arguments,
+    paths: Collection[str],
+    errors: Mapping[str, float],
+    dtype: str = "float64",
+    *,
+    seed: int = 0,
 ) -> dict[tuple[str, int, int], float]:
     """(path, call, output) -> greatest difference over the RMS between two passes of the float64 `model`.
 
-    In one of them the output of every layer without layers inside is off by a random error, as large as the port's was
-    in isolation: `errors`, path -> greatest difference over the RMS, at least ROUNDING. `paths` are the modules whose
-    outputs are measured.
+    In one of them the output of every layer without layers inside is off by a random error, as large as one was in
+    isolation: `errors`, path -> greatest difference over the RMS, at least the `dtype`'s ROUNDING. `paths` are the
+    modules whose outputs are measured.
     """
     perturbed_model = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(seed)
     for path, module in perturbed_model.named_modules():
         if not any(True for _ in module.children()):
-            error = max(errors.get(path, 0.0), ROUNDING)
+            error = max(errors.get(path, 0.0), ROUNDING[dtype])
             module.register_forward_hook(lambda *call, error=error: _perturb(call[-1], error, generator))
     found = {}
     plain = Reference(model, arguments, paths)

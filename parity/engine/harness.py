@@ -21,6 +21,7 @@ from parity.engine.boundaries import (
     find_redrawn,
     find_suspects,
 )
+from parity.engine.conventions import Convention
 from parity.engine.follow import Sink
 from parity.engine.memory import quiet_collector, return_freed_memory
 from parity.engine.passes import Findings, Passes, failure
@@ -46,6 +47,8 @@ SPENT = (
 )
 GROSS = 1e-3
 """Of the RMS: no number that is slightly off makes a layer differ by as much."""
+RESIZE = "align_corners"
+"""How logits are resized, as a gap that may be accepted."""
 MODES = {"free": ("free",), "isolated": ("isolated",), "both": ("isolated", "free")}
 
 
@@ -65,6 +68,7 @@ def compare_models(
     settings: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] = lambda phase: None,
     sink: Sink | None = None,
+    align_corners: bool | None = None,
 ) -> Report:
     """Compare any torch module, the reference, with any Paddle layer, its port, module by module, in evaluation mode.
 
@@ -79,6 +83,8 @@ def compare_models(
     `accept`: globs of paths or parameters whose gap (unpaired, uninfluential) is accepted. `only`, `skip`:
     globs of the reference's paths to compare. `fail_fast` stops at the first failure.
     `sink` is shown each output of the free passes: the probe, Paddle's tensor and torch's.
+    `align_corners`: how the reference's logits are resized to the images where it does not do so itself, if that is
+    known; a port that does it otherwise fails.
 
     Both models are left as they were. Raises ParityInputError for a wrong mapping, and whatever the models raise.
     """
@@ -148,7 +154,11 @@ def compare_models(
         layers=tuple(found.layers),
         coverage=coverage,
         guilty=tuple(_in_order([*find_guilty(found.layers), *attributes], found.layers)),
-        problems=(*_problems(coverage, found, dead, weights or {}), *_train_apart(matched.untied, accept)),
+        problems=(
+            *_problems(coverage, found, dead, weights or {}),
+            *_train_apart(matched.untied, accept),
+            *_resized_otherwise(passes.convention, align_corners, found, accept),
+        ),
         notes=notes,
         scalars=doubts.scalars.kept if doubts.scalars is not None else {},
         outputs_agree=agree,
@@ -359,6 +369,22 @@ def _train_apart(untied: Sequence[str], accept: Sequence[str]) -> Iterator[str]:
     for names in untied:
         if not any(fnmatch(name, glob) for glob in accept for name in names.split(" and ")[:2]):
             yield f"{names}: equal now, they train apart"
+
+
+def _resized_otherwise(
+    convention: Convention, known: bool | None, findings: Findings, accept: Sequence[str]
+) -> Iterator[str]:
+    """Of outputs that differ, it cannot be told how they were resized."""
+    found = convention.align_corners
+    if known is None or found in (None, known) or convention.resized != "port":
+        return
+    if any(not layer.path for layer in findings.failing):
+        return
+    if not any(fnmatch(RESIZE, glob) for glob in accept):
+        yield (
+            f"the port resizes its logits to the images with align_corners {str(found).lower()}, the reference's "
+            f"evaluation with {str(known).lower()}: change it in the port, or --accept {RESIZE}"
+        )
 
 
 def _find_loose(

@@ -235,27 +235,30 @@ class Passes:
         return bool(found.layers) and not self.judge_by_conditioning(found).failures
 
     def judge_by_conditioning(self, found: Findings) -> Findings:
-        """With float64's free-running failures judged anew by how far the reference itself carries rounding.
+        """With free-running failures judged anew by how far the reference itself carries rounding.
 
-        A network that amplifies a rounding error beyond the limit is not another function for that.
+        A network that amplifies a rounding error beyond the limit is not another function for that; nor is one whose
+        errors in float32, which a single pass of the reference samples once, happen to be greater in the port's.
         """
+        for dtype, error in (("float64", _error_of_port), ("float32", _error_of_reference)):
+            found = self._judge_in(dtype, found, error)
+        return found
+
+    def _judge_in(self, dtype: str, found: Findings, error: Callable[[Layer], float]) -> Findings:
         doubtful = [
             layer
             for layer in found.failing
-            if (layer.mode, layer.dtype) == ("free", "float64") and math.isfinite(layer.comparison.relative)
+            if (layer.mode, layer.dtype) == ("free", dtype) and math.isfinite(layer.comparison.relative)
         ]
-        errors = {
-            layer.path: layer.comparison.relative
-            for layer in sorted(found.layers, key=lambda layer: layer.comparison.relative)
-            if (layer.mode, layer.dtype) == ("isolated", "float64") and layer.comparison
-        }
+        alone = [layer for layer in found.layers if (layer.mode, layer.dtype) == ("isolated", dtype)]
+        errors = {layer.path: error(layer) for layer in sorted(alone, key=error) if layer.comparison}
         floors: dict[tuple[str, str, int, int], float] = {}
         for name in dict.fromkeys(layer.input for layer in doubtful):
             self.progress(f"conditioning {name}")
             paths = {layer.path for layer in doubtful if layer.input == name}
             arguments = self._torch_arguments(self.inputs[name], self.exact)
-            for (path, call, output), floor in measure_conditioning(self.exact, arguments, paths, errors).items():
-                floors[name, path, call, output] = floor
+            moved = measure_conditioning(self.exact, arguments, paths, errors, dtype)
+            floors |= {(name, *key): floor for key, floor in moved.items()}
         layers = [
             replace(
                 layer,
@@ -328,6 +331,16 @@ class _Reporter:
             self.found.verdicts.append(judge(actual.cpu(), expected.cpu()))
         if self._sink is not None:
             self._sink(layer, actual, expected)
+
+
+def _error_of_port(layer: Layer) -> float:
+    return layer.comparison.relative
+
+
+def _error_of_reference(layer: Layer) -> float:
+    """Of a float32 pass, over the RMS."""
+    said = layer.comparison
+    return said.relative * (said.noise_floor or 0.0) / said.max_abs if said.max_abs else 0.0
 
 
 def _to_torch(array: Array, device: torch.device, dtype: torch.dtype) -> Tensor:

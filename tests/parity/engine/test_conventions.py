@@ -81,6 +81,25 @@ def test_paddlesegs_convention(corners):
 
 
 @pytest.mark.parametrize("corners", [False, True])
+def test_the_resize_is_the_reference_users(corners):
+    """Where it is known how they resize; of outputs that differ anyway, nothing is said."""
+
+    def port(network, main, auxiliary, images):
+        return [resize(one, images, corners) for one in (main, auxiliary())]
+
+    assert compare(port, align_corners=corners)
+    report = compare(port, align_corners=not corners)
+    assert not report
+    (problem,) = report.problems
+    assert problem.startswith(f"the port resizes its logits to the images with align_corners {str(corners).lower()}")
+    assert compare(port, align_corners=not corners, accept=["align_corners"])
+
+    wrong = compare(lambda *arguments: [2 * one for one in port(*arguments)], align_corners=not corners)
+    assert not wrong
+    assert wrong.problems == ()
+
+
+@pytest.mark.parametrize("corners", [False, True])
 def test_a_reference_that_resizes_itself(corners):
     def reference(main, auxiliary, images):
         return [

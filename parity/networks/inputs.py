@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from families import Preprocessing
 from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
 from parity.networks.user import call_function
+from recipe.pictures import PictureError, open_picture
 from recipe.preprocessing import preprocess
 
 Array = np.ndarray[Any, Any]
@@ -33,9 +34,9 @@ def read_image(path: Path, preprocessing: Preprocessing, *, size: tuple[int, int
     Raises ParityInputError if the file is not a readable picture.
     """
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             pixels = picture.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
+    except PictureError as error:
         raise ParityInputError(f"{path}: not a readable picture ({error})") from None
     if size is not None:
         pixels = pixels.resize((size[1], size[0]), Image.Resampling.BILINEAR)

@@ -13,6 +13,7 @@ from converter.detect import Detection, detect
 from converter.errors import InputError
 from converter.files import Checkpoint
 from converter.files.known import is_key
+from converter.files.unpickle import one_line
 from converter.manifest import Manifest, manifest_path, read_manifest, restore
 from converter.operations import OPERATIONS
 from converter.plan import AUXILIARY_LEFT_OUT, Plan, expected_tensors, make_plan
@@ -179,8 +180,8 @@ def _restore(checkpoint: Checkpoint, manifest: Manifest, abn_semantics: str | No
     try:
         tensors = restore(checkpoint.tensors, manifest)
         family = get_family(manifest.family)
-    except (LookupError, TypeError, ValueError) as error:
-        raise InputError(f"{manifest_path(checkpoint.path)}: is damaged ({error})") from None
+    except (LookupError, OverflowError, TypeError, ValueError) as error:
+        raise InputError(f"{manifest_path(checkpoint.path)}: is damaged ({one_line(str(error))})") from None
     plan = make_plan(
         tensors,
         read_as(scaled_as(family, manifest), abn_semantics),

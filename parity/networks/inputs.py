@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from converter.files.npz import Archive
 from families import Preprocessing
 from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
@@ -50,11 +50,8 @@ def read_inputs(spec: str) -> dict[str, Arguments]:
     they are. Raises ParityInputError for a file that is not one, and for anything else than numbers.
     """
     if spec.endswith(".npz"):
-        try:
-            with np.load(spec, allow_pickle=False) as archive:
-                found: Any = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ParityInputError(f"--inputs {spec}: not a readable .npz ({error})") from None
+        with Archive(Path(spec)) as archive:
+            found: Any = {name: archive.read(name) for name in archive.names}
     else:
         found = call_function(spec, "--inputs")
     named = found if isinstance(found, dict) else {}

@@ -34,6 +34,7 @@ from converter import convert_tensors, read_checkpoint
 from models_torch.losses import OhemCrossEntropy, resize_logits
 from models_torch.trainer import Trainer
 from paddleseg_port.build import make_builder
+from paddleseg_port.files import guarded_files
 from paddleseg_port.run import Views, train, validate
 from recipe.ohem import Mining
 from recipe.recipe import Recipe
@@ -94,19 +95,20 @@ def finetune_in_paddleseg(case: Case, seed: int) -> tuple[Curve, list[float]]:
     save_dir = Path(tempfile.mkdtemp(dir=case.folder))
     options = {"device": "cpu", "opts": ()}
     views = Views()
-    start = validate(case.config, None, views, record=True, print_detail=False, **options)
-    train(
-        case.config,
-        seed=seed,
-        do_eval=True,
-        changes={},
-        save_dir=save_dir,
-        save_interval=case.every,
-        log_iters=1,
-        keep_checkpoint_max=1,
-        use_vdl=True,
-        **options,
-    )
+    with guarded_files(downloads=False):
+        start = validate(case.config, None, views, record=True, print_detail=False, **options)
+        train(
+            case.config,
+            seed=seed,
+            do_eval=True,
+            changes={},
+            save_dir=save_dir,
+            save_interval=case.every,
+            log_iters=1,
+            keep_checkpoint_max=1,
+            use_vdl=True,
+            **options,
+        )
     (log,) = save_dir.glob("vdlrecords*")
     reader = LogReader(file_path=str(log))
     found = {record.id: 100 * record.value for record in reader.get_data("scalar", "Evaluate/mIoU")}
@@ -117,7 +119,8 @@ def finetune_in_paddleseg(case: Case, seed: int) -> tuple[Curve, list[float]]:
 def finetune_in_torch(case: Case, seed: int) -> tuple[Curve, list[float]]:
     """The same from a plain loop: the batches in the order in which PaddleSeg draws them."""
     torch.manual_seed(seed)
-    builder = make_builder(case.config)
+    with guarded_files(downloads=False):
+        builder = make_builder(case.config)
     model = models_torch.build_ccnet("official", num_classes=19, recurrence=2, depth=18)
     models_torch.load_weights(model, convert_tensors(read_checkpoint(case.checkpoint).tensors))
     for head in (model.head, model.auxiliary_head):

@@ -189,11 +189,12 @@ def infer(
 ) -> None:
     """Predict with an exported model by Paddle Inference."""
     from paddleseg_port.build import explains
+    from paddleseg_port.files import guarded_files
     from paddleseg_port.inference import Backend, infer
 
     import_modules(modules)
     backend = Backend(**options)
-    with explains(config):
+    with guarded_files(downloads=False), explains(config):
         infer(config, image_path, save_dir, backend, benchmark=benchmark, model_name=model_name, expected=expected)
     click.echo(f"{save_dir}: predictions written")
 

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from cityscapes.errors import DatasetError
 from cityscapes.labels import check_train_ids, to_train_ids
+from recipe.pictures import PictureError, open_picture
 
 Array = np.ndarray[Any, Any]
 
 IMAGES, LABELS = "leftImg8bit", "gtFine"
 IMAGE_ENDING = "_leftImg8bit.png"
 FORMATS = ("PNG",)
-"""Whatever a file holds: Pillow knows formats that start other programs."""
+"""Of both, whatever a file is called."""
 ID_ENDING, TRAIN_ID_ENDING = "_gtFine_labelIds.png", "_gtFine_labelTrainIds.png"
 
 
@@ -80,9 +80,9 @@ def decode(sample: Sample) -> Decoded:
 def picture_size(sample: Sample) -> tuple[int, int] | None:
     """Height and width of a sample, from the head of its picture's file; None if it cannot be read any more."""
     try:
-        with Image.open(sample.image, formats=FORMATS) as picture:
+        with open_picture(sample.image, FORMATS) as picture:
             return picture.height, picture.width
-    except (OSError, SyntaxError, ValueError):
+    except PictureError:
         return None
 
 
@@ -135,10 +135,10 @@ def _check_pairs(images: dict[str, Path], labels: dict[str, Path], split: str) -
 
 def _read(path: Path, mode: str, needed: str) -> Array:
     try:
-        with Image.open(path, formats=FORMATS) as picture:
+        with open_picture(path, FORMATS) as picture:
             found = picture.mode
             pixels = np.asarray(picture) if found == mode else None
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+    except PictureError as error:
         raise DatasetError(f"{path}: not a readable PNG ({error}); copy or unpack it again") from None
     if pixels is None:
         raise DatasetError(f"{path}: its mode is {found}, not {mode}: needed is {needed}")

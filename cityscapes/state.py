@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cityscapes.totals import Totals
+from cityscapes.totals import SCHEMA, Totals
 from converter.errors import InputError
 from converter.files.atomic import staged
+from converter.files.documents import read_document
 
 INTERVAL = 10.0
 """Seconds between two saves."""
@@ -36,16 +37,17 @@ class State:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The file. One that is not there, or in a folder that is none, is as good as none."""
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
         return self.folder / f"{digest[:32]}.json"
 
     def load(self) -> Totals | None:
-        """What was counted before the interruption; None if nothing was, or the file is damaged."""
-        try:
-            return Totals.from_json(json.loads(self.path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, LookupError, TypeError):
+        """What was counted before the interruption; None if nothing was. Raises InputError if the file is damaged."""
+        if not self.path.exists():
             return None
+        return Totals.from_json(
+            read_document(self.path, SCHEMA, "state of an interrupted run; remove it to start anew")
+        )
 
     def update(self, totals: Totals) -> None:
         """Remember the totals after a whole image, and save them if the last time is `interval` seconds ago."""

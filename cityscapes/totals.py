@@ -12,6 +12,44 @@ from cityscapes.agreement import Agreement
 from cityscapes.confusion import Array, Score
 from cityscapes.labels import NUM_CLASSES
 from cityscapes.pictures import Picture, choose_pictures
+from converter.files.documents import Schema, nullable, record
+
+COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": 1 << 62}
+TEXT: Schema = {"type": "string", "maxLength": 4096}
+ROW: Schema = {"type": "array", "items": COUNT, "minItems": NUM_CLASSES, "maxItems": NUM_CLASSES}
+MATRIX: Schema = {"type": "array", "items": ROW, "minItems": NUM_CLASSES, "maxItems": NUM_CLASSES}
+PANEL: Schema = {"type": "string", "pattern": "^data:image/png;base64,[A-Za-z0-9+/]*={0,2}$"}
+FLIP = record(
+    {"image": TEXT, "row": COUNT, "column": COUNT, "torch": TEXT, "paddle": TEXT, "margin": {"type": "number"}}
+)
+SCHEMA = record(
+    {
+        "images": COUNT,
+        "confusion": {"type": "object", "additionalProperties": MATRIX},
+        "agreement": nullable(
+            record(
+                {
+                    "noise": {"type": "number"},
+                    "differing": COUNT,
+                    "unexplained": COUNT,
+                    "worst": {"type": "array", "items": FLIP},
+                }
+            )
+        ),
+        "pictures": {
+            "type": "array",
+            "items": record(
+                {
+                    "index": COUNT,
+                    "name": TEXT,
+                    "differing": COUNT,
+                    "panels": {"type": "object", "additionalProperties": PANEL},
+                }
+            ),
+        },
+    }
+)
+"""What `to_json` writes."""
 
 
 @dataclass

@@ -13,13 +13,104 @@ from typing import Any
 
 import numpy as np
 
-from converter.errors import InputError
 from converter.files import Checkpoint
+from converter.files.documents import (
+    BASE64,
+    DTYPE,
+    NUMBER_DTYPES,
+    SHA256,
+    SIZES,
+    Schema,
+    nullable,
+    read_document,
+    record,
+)
 from converter.operations import OPERATIONS
 from converter.plan import AUXILIARY_LEFT_OUT, Plan, Step
 
 Array = np.ndarray[Any, Any]
 Record = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+A_DTYPE = f"({'|'.join((*NUMBER_DTYPES, 'keep'))})"
+TEXTS: Schema = {"type": "array", "items": TEXT}
+FILE = record(
+    {"name": TEXT, "bytes": {"type": "integer", "minimum": 0}, "sha256": SHA256}, optional=("name", "bytes", "sha256")
+)
+SMALL: Schema = {"type": "integer", "minimum": 0, "maximum": 10_000}
+TENSOR = record(
+    {
+        "source": TEXT,
+        "target": TEXT,
+        "operation": {"enum": list(OPERATIONS)},
+        "shape": SIZES,
+        "dtype": DTYPE,
+        "source_dtype": DTYPE,
+        "source_shape": SIZES,
+        "rows": {**SIZES, "minItems": 2, "maxItems": 2},
+    },
+    optional=("source_dtype", "source_shape", "rows"),
+)
+DROPPED = record(
+    {
+        "source": TEXT,
+        "reason": TEXT,
+        "dtype": DTYPE,
+        "shape": SIZES,
+        "data": BASE64,
+        "value": {"type": ["number", "boolean", "array"]},
+    },
+    optional=("shape", "data", "value"),
+)
+FOLDED = record(
+    {
+        "source": TEXT,
+        "signs": BASE64,
+        "negative": {"type": "integer", "minimum": 0},
+        "inexact": record({"indices": BASE64, "values": BASE64}),
+    },
+    optional=("inexact",),
+)
+SCHEMA = record(
+    {
+        "family": nullable(TEXT),
+        "num_classes": SMALL,
+        "depth": SMALL,
+        "recurrence": nullable(SMALL),
+        "source": FILE,
+        "target": nullable(FILE),
+        "wrappers": TEXTS,
+        "dtype": {"type": "string", "pattern": f"^{A_DTYPE}(, {A_DTYPE})*$"},
+        "reversible": {"type": "boolean"},
+        "tensors": {"type": "array", "items": TENSOR},
+        "dropped": {"type": "array", "items": DROPPED},
+        "folded": {"type": "array", "items": FOLDED},
+        "versions": {"type": "object", "additionalProperties": TEXT},
+        "align_corners": nullable({"type": "boolean"}),
+        "skipped": TEXTS,
+        "auxiliary": {"type": "boolean"},
+        "scales": nullable({"enum": ["fold", "plain"]}),
+        "sets": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "notes": TEXTS,
+        "port": nullable(TEXT),
+        "reference": nullable(TEXT),
+    },
+    optional=(
+        "tensors",
+        "dropped",
+        "folded",
+        "versions",
+        "align_corners",
+        "skipped",
+        "auxiliary",
+        "scales",
+        "sets",
+        "notes",
+        "port",
+        "reference",
+    ),
+)
+"""What a manifest is. Fields that older versions did not write are optional."""
 
 
 @dataclass(kw_only=True)
@@ -146,19 +237,15 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 def read_manifest(path: Path) -> Manifest:
     """The manifest at `path`. Raises InputError if it is missing or not one."""
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: is not a regular file; move it away")
-    try:
-        return Manifest(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable manifest ({error})") from None
+    return Manifest(**read_document(path, SCHEMA, "manifest"))
 
 
 def restore(tensors: Mapping[str, Array], manifest: Manifest) -> dict[str, Array]:
     """The way back: converted `tensors`, by their names in the target, to the source's keys and dtypes.
 
     Bit-exact if `manifest.reversible`. Dropped tensors come back with their recorded values; of an auxiliary head
-    that was left out there are none.
+    that was left out there are none. Raises KeyError, ValueError or OverflowError where the manifest contradicts itself
+    or the tensors.
     """
     records = {record["source"]: record for record in manifest.folded}
     restored: dict[str, Array] = {}
@@ -169,12 +256,26 @@ def restore(tensors: Mapping[str, Array], manifest: Manifest) -> dict[str, Array
         array = operation.invert(tensors[entry["target"]], records.get(source, {}), dtype)
         if "source_shape" in entry:
             array = array.reshape(entry["source_shape"])
-        is_rest = entry.get("rows", [0])[0] > 0
-        restored[source] = np.concatenate([restored[source], array]) if is_rest else array
+        restored[source] = _joined(source, restored.get(source), array, entry.get("rows"))
     for entry in manifest.dropped:
+        if entry["source"] in restored:
+            raise ValueError(f"{entry['source']} comes from two places")
         if entry["reason"] != AUXILIARY_LEFT_OUT:
             restored[entry["source"]] = _dropped_array(entry)
     return restored
+
+
+def _joined(source: str, known: Array | None, part: Array, rows: list[int] | None) -> Array:
+    """What is `known` of a tensor, with a `part` of it. A port's shared tensor comes under each of its names."""
+    first, last = rows or (0, None)
+    if known is None and first == 0:
+        return part
+    if known is not None and rows and first == len(known):
+        return np.concatenate([known, part])
+    again = known if known is None or rows is None else known[first:last]
+    if known is None or again is None or (again.shape, again.tobytes()) != (part.shape, part.tobytes()):
+        raise ValueError(f"{source} comes from two places")
+    return known
 
 
 def describe_dropped(key: str, array: Array, reason: str) -> Record:
@@ -192,7 +293,7 @@ def _dropped_array(entry: Record) -> Array:
     dtype = np.dtype(entry["dtype"])
     if "value" in entry:
         return np.asarray(entry["value"], dtype=dtype)
-    data = np.frombuffer(base64.b64decode(entry["data"]), dtype.newbyteorder("<"))
+    data = np.frombuffer(base64.b64decode(entry["data"], validate=True), dtype.newbyteorder("<"))
     return data.reshape(entry["shape"]).astype(dtype)
 
 

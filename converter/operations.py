@@ -99,7 +99,10 @@ class Fold(Copy):
         return {"signs": _encode(np.packbits(np.zeros(target.size, bool)))}
 
     def invert(self, target: Array, record: Record, dtype: np.dtype[Any]) -> Array:
-        signs = np.unpackbits(_decode(record["signs"], "u1"), count=target.size).astype(bool)
+        packed = _decode(record["signs"], "u1")
+        if len(packed) != -(-target.size // 8):
+            raise ValueError(f"{target.size} scales have {8 * len(packed)} signs")
+        signs = np.unpackbits(packed, count=target.size).astype(bool)
         magnitude = np.maximum(target.astype(np.float64) - FOLD_EPSILON, 0.0).astype(dtype)
         source = np.copysign(magnitude, np.where(signs, -1.0, 1.0).astype(dtype))
         if "inexact" in record:
@@ -134,4 +137,4 @@ def _encode(array: Array) -> str:
 
 
 def _decode(text: str, dtype: str) -> Array:
-    return np.frombuffer(base64.b64decode(text), dtype)
+    return np.frombuffer(base64.b64decode(text, validate=True), dtype)

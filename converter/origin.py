@@ -14,6 +14,7 @@ from converter.detect import Detection, detect
 from converter.errors import InputError
 from converter.files import Checkpoint, file_digest
 from converter.files.known import is_key
+from converter.files.unpickle import one_line
 from converter.manifest import Manifest, manifest_path, read_manifest, restore
 from converter.operations import OPERATIONS
 from converter.plan import AUXILIARY_LEFT_OUT, Plan, expected_tensors, make_plan
@@ -190,8 +191,8 @@ def restore_tensors(checkpoint: Checkpoint, manifest: Manifest) -> dict[str, Arr
     """The tensors of a converted file, under the keys they came from. Raises InputError for a damaged manifest."""
     try:
         return restore(checkpoint.named_as({entry["target"] for entry in manifest.tensors}), manifest)
-    except (LookupError, TypeError, ValueError) as error:
-        raise InputError(f"{manifest_path(checkpoint.path)}: is damaged ({error})") from None
+    except (LookupError, OverflowError, TypeError, ValueError) as error:
+        raise InputError(f"{manifest_path(checkpoint.path)}: is damaged ({one_line(str(error))})") from None
 
 
 def _check_digest(path: Path, manifest: Manifest, checkpoint: Checkpoint, digest: Callable[[], str]) -> None:
@@ -229,7 +230,7 @@ def _restore(checkpoint: Checkpoint, manifest: Manifest, abn_semantics: str | No
     try:
         family = get_family(manifest.family)
     except ValueError as error:
-        raise InputError(f"{manifest_path(checkpoint.path)}: is damaged ({error})") from None
+        raise InputError(f"{manifest_path(checkpoint.path)}: is damaged ({one_line(str(error))})") from None
     plan = make_plan(
         tensors,
         read_as(scaled_as(family, manifest), abn_semantics),

@@ -13,6 +13,8 @@ from paddleseg.utils import utils
 
 from cityscapes.errors import EvaluationError
 from converter.errors import ConverterError, InputError
+from paddleseg_port.configs import check_config
+from paddleseg_port.files import require_guard
 from paddleseg_port.words import check_words
 
 CAUSES = ("The error message is:", "Error Message Summary:\n")
@@ -51,20 +53,16 @@ def _find_own(error: BaseException | None) -> BaseException | None:
 def make_builder(config: Path, *, device: str = "cpu", opts: Sequence[str] = (), **changes: Any) -> SegBuilder:
     """PaddleSeg's builder for `config` on `device`; `changes` and `opts` (key=value) as in its tools.
 
-    Raises InputError if there is no such file or PaddleSeg refuses it.
+    What it builds may read files, so it is made and used within `guarded_files`. Raises InputError if there is no such
+    file or PaddleSeg refuses it.
     """
+    require_guard()
     check_config(config)
     with explains(config):
         builder = SegBuilder(Config(str(config), opts=list(opts) or None, **changes))
     check_words(builder.config.dic, config)
     utils.set_device(device)
     return builder
-
-
-def check_config(config: Path) -> None:
-    """Raise InputError unless there is such a file."""
-    if not config.is_file():
-        raise InputError(f"{config}: no such file; name a PaddleSeg config (.yml)")
 
 
 def build_model(builder: SegBuilder, config: Path) -> Any:

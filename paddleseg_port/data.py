@@ -17,17 +17,15 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 import paddle
-from PIL import Image
 
 from cityscapes.errors import EvaluationError
 from converter.errors import ConverterError, InputError
 from paddleseg_port.build import describe
+from recipe.pictures import LOSSLESS, PictureError, open_picture
 
 Array = np.ndarray[Any, Any]
 Data = dict[str, Any]
 
-FORMATS = ("PNG", "BMP", "GIF", "JPEG", "PPM", "TIFF")
-"""That labels are read in, whatever a file is called: Pillow knows some that start other programs."""
 MASK = {0, 255}
 
 
@@ -56,19 +54,22 @@ class CheckedTransforms:
 
 def read_image(path: Path, flag: int = cv2.IMREAD_COLOR) -> Array:
     """Pixels as PaddleSeg decodes them, float32. Raises InputError if there is no such picture."""
-    pixels = cv2.imread(str(path), flag) if path.is_file() else None
-    if pixels is None:
-        reason = "not a readable picture; copy or unpack it again" if path.exists() else "there is no such file"
-        raise InputError(f"{path}: {reason}")
+    try:
+        with open_picture(path, deep=flag != cv2.IMREAD_COLOR):
+            pixels = cv2.imread(str(path), flag)
+        if pixels is None:
+            raise PictureError("it cannot be decoded")
+    except PictureError as error:
+        raise InputError(f"{path}: not a readable picture ({error}); copy or unpack it again") from None
     return pixels.astype("float32")
 
 
 def read_label(path: Path, dataset: Any, *, keep_masks: bool = False) -> Array:
     """The class number of each pixel (H, W) as the file has it. Raises InputError unless they are `dataset`'s."""
     try:
-        with Image.open(path, formats=FORMATS) as picture:
+        with open_picture(path, LOSSLESS, deep=True) as picture:
             label = np.asarray(picture)
-    except (OSError, SyntaxError, ValueError) as error:
+    except PictureError as error:
         raise InputError(f"{path}: not a readable label ({error}); copy or unpack it again") from None
     if label.ndim != 2:
         raise InputError(

@@ -1,13 +1,16 @@
-"""Paddle files that PaddleSeg reads: by this project's readers, which run nothing that a file names.
+"""The gate through which PaddleSeg reaches files: none that it opens may run code, and none is fetched unasked.
 
 `paddle.load` unpickles whatever it is given, and PaddleSeg calls it on a config's `pretrained` and on the folder
-of `--resume_model`. While `guarded_files` holds, these calls come here.
+of `--resume_model`; its data sets open pictures in every format that Pillow knows, some of which start other programs,
+and fetch themselves. While `guarded_files` holds, these calls come here. `make_builder` refuses to work without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -15,12 +18,14 @@ from urllib.parse import urlparse
 
 import numpy as np
 import paddle
-from paddleseg.utils import utils
+from paddleseg.utils import download, utils
+from PIL import Image
 
 from converter.errors import InputError
 from converter.files import check_readable, read_checkpoint
 from converter.files.pdparams import ALLOWED, PARAMETER_NAMES
 from converter.files.unpickle import AllowedGlobals, load_plain
+from recipe.pictures import FORMATS
 
 State = dict[str, Any]
 
@@ -46,14 +51,29 @@ STATE_GLOBALS: AllowedGlobals = {
 
 @contextmanager
 def guarded_files(*, downloads: bool) -> Iterator[None]:
-    """Within, `paddle.load` is `load`, and PaddleSeg fetches the URL of a `pretrained` only if `downloads`."""
+    """Within, `paddle.load` is `load`, Pillow opens documented formats, and a URL is fetched only if `downloads`."""
     READ.clear()
     with ExitStack() as stack:
         for module in LOADERS:
             stack.enter_context(patch.object(module, "load", load))
-        if not downloads:
+        stack.enter_context(patch.object(Image, "open", partial(_open_picture, Image.open)))
+        if downloads:
+            if safe := getattr(tarfile, "data_filter", None):  # of late Pythons: nothing is unpacked elsewhere
+                stack.enter_context(patch.object(tarfile.TarFile, "extraction_filter", staticmethod(safe)))
+        else:
             stack.enter_context(patch.object(utils, "download_file_and_uncompress", _refuse_url))
+            stack.enter_context(patch.object(download, "_download_file", _refuse_url))
         yield
+
+
+def require_guard() -> None:
+    """Raise RuntimeError, a mistake of ours, unless `guarded_files` holds."""
+    if paddle.load is not load:
+        raise RuntimeError("PaddleSeg would read files unguarded: call this within guarded_files()")
+
+
+def _open_picture(opener: Callable[..., Image.Image], file: Any, mode: Any = "r", formats: Any = None) -> Image.Image:
+    return opener(file, mode, FORMATS if formats is None else formats)
 
 
 def load(path: Any, return_numpy: bool = False, **_: Any) -> State:
@@ -112,4 +132,4 @@ def _to_tensors(value: Any) -> Any:
 
 
 def _refuse_url(url: str, *_: Any, **__: Any) -> None:
-    raise InputError(f"{url}: is a URL; download the file and name that, or allow it with --allow_download")
+    raise InputError(f"{url}: is a URL; download the file and name that, or let ccnet-seg fetch it by --allow_download")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from paddleseg.utils import get_image_list
-from PIL import Image
 
 from converter.errors import InputError
-from paddleseg_port.data import FORMATS
+from recipe.pictures import PictureError, open_picture
 
 
 def find_images(path: Path) -> tuple[list[str], str | None]:
@@ -18,10 +17,11 @@ def find_images(path: Path) -> tuple[list[str], str | None]:
     except (OSError, RuntimeError, UnicodeDecodeError):
         raise InputError(f"{path}: not a picture, a list of pictures, or a folder that has some") from None
     for image in images:
-        if not Path(image).is_file():
+        if not Path(image).exists():
             raise InputError(f"{image}: there is no such picture, which {path} names")
         try:
-            Image.open(image, formats=FORMATS).close()
-        except (OSError, SyntaxError, ValueError) as error:
+            with open_picture(Path(image)):
+                continue
+        except PictureError as error:
             raise InputError(f"{image}: not a readable picture ({error})") from None
     return sorted(images), folder

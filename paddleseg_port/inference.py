@@ -27,7 +27,9 @@ from paddleseg.utils import visualize
 from cityscapes.folders import make_folder
 from converter.errors import ConverterError, InputError
 from paddleseg_port.build import describe
+from paddleseg_port.configs import check_config
 from paddleseg_port.data import CheckedTransforms
+from paddleseg_port.files import require_guard
 from paddleseg_port.images import find_images
 from paddleseg_port.rounding import compare_classes
 
@@ -98,6 +100,8 @@ class Exported:
     """An exported model and its transforms, from `deploy.yaml`."""
 
     def __init__(self, description: Path, backend: Backend) -> None:
+        require_guard()
+        check_config(description)
         try:
             deploy = DeployConfig(str(description))
             predictor = inference.create_predictor(backend.configure(deploy.model, deploy.params))

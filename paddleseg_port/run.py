@@ -21,7 +21,8 @@ from cityscapes.distributed import find_group
 from cityscapes.folders import make_folder
 from cityscapes.labels import NUM_CLASSES
 from converter.errors import InputError
-from paddleseg_port.build import build_val_dataset, check_config, explains, make_builder
+from paddleseg_port.build import build_val_dataset, explains, make_builder
+from paddleseg_port.configs import check_config
 from paddleseg_port.data import CheckedTransforms, checked_loading
 from paddleseg_port.files import READ, find_file, guarded_files
 from paddleseg_port.images import find_images

@@ -16,6 +16,7 @@ from cityscapes.folders import make_folder
 from cityscapes.generate import make_dataset
 from cityscapes.layout import list_samples
 from converter.errors import InputError
+from paddleseg_port.configs import check_config
 
 ITERATIONS = 20
 STATUS_LOG = "results_python.log"
@@ -42,8 +43,7 @@ def run_chain(mode: str, config: Path, save_dir: Path, data: Path, *, device: st
     Each step's output goes to a log of its name, and a line for each to `results_python.log`, both in
     `save_dir`/MODEL/`mode`. A step that crashes is a line too.
     """
-    if not config.is_file():
-        raise InputError(f"{config}: no such file; name a PaddleSeg config (.yml)")
+    check_config(config)
     logs = save_dir / config.stem / mode
     make_folder(logs)
     prepare(data)

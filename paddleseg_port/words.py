@@ -21,7 +21,7 @@ def check_words(settings: Any, config: Path) -> None:
         if id(current) in seen:  # a YAML alias
             continue
         seen.add(id(current))
-        if isinstance(current, list):
+        if isinstance(current, list | tuple):
             pending += current
         elif isinstance(current, dict):
             pending += current.values()

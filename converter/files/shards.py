@@ -5,7 +5,6 @@ Source of the format: huggingface/transformers utils/hub.py (`get_checkpoint_sha
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from converter.errors import InputError
+from converter.files.documents import read_document, record
 from converter.files.unpickle import one_line
 
 INDEX = ".index.json"
-LARGEST_INDEX = 64 << 20
+SCHEMA = record(
+    {"weight_map": {"type": "object", "minProperties": 1, "additionalProperties": {"type": "string"}}}, more=True
+)
 SHARD = re.compile(r"[-_.](\d{3,6})-of-(\d{3,6})(?=\.[A-Za-z]+$)")
 
 
@@ -27,8 +29,8 @@ def read_shards(path: Path, read: Callable[[Path], Any]) -> dict[str, Any]:
     Raises InputError if the index is damaged, a file is missing, or a key in none or not in its own.
     """
     files: dict[str, list[str]] = {}
-    for key, name in _read_index(path).items():
-        if not isinstance(name, str) or name != Path(name).name or name.endswith(INDEX):
+    for key, name in read_document(path, SCHEMA, "index of shards")["weight_map"].items():
+        if name != Path(name).name or name.endswith(INDEX):
             raise InputError(f"{path}: {one_line(key)} is in no file beside the index; download the whole folder again")
         files.setdefault(name, []).append(key)
     tensors: dict[str, Any] = {}
@@ -55,16 +57,3 @@ def name_shard(path: Path) -> str | None:
     beside = [other.name for other in path.parent.glob("*" + INDEX) if other.name.startswith(whole)]
     where = f"give {beside[0]}" if beside else f"give the {INDEX} that belongs to it"
     return f"one shard of {int(found[2])}; {where}"
-
-
-def _read_index(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > LARGEST_INDEX:
-            raise ValueError("it is too large")
-        content = json.loads(path.read_text(encoding="utf-8"))
-        files = content["weight_map"]
-        if not isinstance(files, dict) or not files:
-            raise ValueError("its weight_map is empty")
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable index of shards ({one_line(str(error))})") from None
-    return files

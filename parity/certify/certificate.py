@@ -10,8 +10,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from converter.files import file_digest
+from converter.files import check_readable, file_digest
 from converter.files.atomic import staged
+from converter.files.documents import SHA256, Schema, nullable, read_document, record
+from converter.files.unpickle import one_line
 from parity.certify.catalogue import GATES
 from parity.certify.gate import Outcome, finite
 from parity.errors import ParityInputError
@@ -19,7 +21,28 @@ from parity.verdicts.report import describe_environment
 
 FILE = "certificate.json"
 VERDICTS = ("certified", "not certified", "incomplete")
-GATE_KEYS = ("name", "verdict", "measured", "limit", "reason", "seconds")
+TEXT: Schema = {"type": "string"}
+NUMBER: Schema = {"type": ["number", "null"]}
+GATE: dict[str, Schema] = {
+    "name": TEXT,
+    "verdict": {"enum": ["passed", "failed", "not certified"]},
+    "measured": NUMBER,
+    "limit": NUMBER,
+    "reason": TEXT,
+    "seconds": {"type": "number"},
+}
+FILE_ENTRY = record({"name": TEXT, "sha256": nullable(SHA256)}, more=True)
+SCHEMA = record(
+    {
+        "verdict": {"enum": list(VERDICTS)},
+        "source": FILE_ENTRY,
+        "target": FILE_ENTRY,
+        "gates": {"type": "array", "items": record(GATE, more=True)},
+        "date": TEXT,
+    },
+    more=True,
+)
+"""What `verify` needs of a certificate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +115,9 @@ def write_certificate(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_certificate(path: Path) -> dict[str, Any]:
-    """The content of a certificate. Raises ParityInputError if the file is none, or contradicts itself."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        gates = content["gates"]
-        named = all(isinstance(gate, dict) and set(gate) == set(GATE_KEYS) for gate in gates)
-        known = content["verdict"] in VERDICTS and isinstance(content["target"]["sha256"], str | None)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ParityInputError(f"{path}: not a readable certificate ({type(error).__name__}: {error})") from None
-    if not named or not known:
-        raise ParityInputError(f"{path}: not a certificate of ccnet-parity certify")
+    """The content of a certificate. Raises InputError if the file is none, ParityInputError if it was changed."""
+    content = read_document(path, SCHEMA, "certificate")
+    gates = content["gates"]
     if content["verdict"] != judge(gates):
         raise ParityInputError(
             f"{path}: says {content['verdict']!r}, but its gates say {judge(gates)!r}; it was changed by hand"
@@ -130,15 +146,13 @@ class Verification:
 def verify(path: Path, weights: Path) -> Verification:
     """Look for the SHA-256 of `weights` in the certificate at `path`."""
     content = read_certificate(path)
-    try:
-        digest = file_digest(weights)
-    except OSError as error:
-        raise ParityInputError(f"{weights}: cannot read it ({error.strerror})") from None
+    check_readable(weights)
+    digest = file_digest(weights)
     roles = [role for role in ("source", "target") if (content.get(role) or {}).get("sha256") == digest]
     role, verdict = (roles[0] if roles else None), content["verdict"]
     if role is None:
-        names = content["target"].get("name")
+        names = one_line(content["target"]["name"])
         sentence = f"{path} does not speak of {weights}: its SHA-256 is {digest[:16]}…, that of another {names}"
     else:
-        sentence = f"{path} speaks of {weights}, as its {role}: {verdict}, {content['date']}"
+        sentence = f"{path} speaks of {weights}, as its {role}: {verdict}, {one_line(content['date'])}"
     return Verification(certificate=str(path), weights=str(weights), role=role, verdict=verdict, sentence=sentence)

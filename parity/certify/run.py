@@ -12,9 +12,19 @@ from typing import Any
 
 from cityscapes.errors import DatasetError
 from converter import Reading
+from converter.files.documents import read_document, record
 from families import get_family
 from parity.certify.catalogue import GATES
-from parity.certify.certificate import FILE, Certificate, describe_file, describe_run, write_certificate
+from parity.certify.certificate import (
+    FILE,
+    GATE,
+    NUMBER,
+    TEXT,
+    Certificate,
+    describe_file,
+    describe_run,
+    write_certificate,
+)
 from parity.certify.gate import Check, Outcome, not_certified, run_gate
 from parity.certify.subject import Subject
 from parity.command import DEFAULT_RECURRENCE
@@ -27,6 +37,33 @@ from twins.weights import WeightPair, read_pair, read_source, standin_pair
 SMALLEST = 18
 """Depth of the stand-in weights whose family alone is asked for."""
 PARTIAL = "certificate.partial.json"
+CHECK = record(
+    {
+        "name": TEXT,
+        "measured": NUMBER,
+        "limit": {"type": "number"},
+        "reason": TEXT,
+        "detail": TEXT,
+        "passed": {"type": "boolean"},
+    }
+)
+SCHEMA = record(
+    {
+        "identity": {"type": "object"},
+        "outcomes": {
+            "type": "array",
+            "items": record(
+                {
+                    **GATE,
+                    "checks": {"type": "array", "items": CHECK},
+                    "remarks": {"type": "array", "items": TEXT},
+                    "curves": {"type": "object", "additionalProperties": {"type": "array", "items": NUMBER}},
+                }
+            ),
+        },
+    }
+)
+"""What an interrupted run leaves behind."""
 """Finished gates of a run that has not ended."""
 
 
@@ -214,12 +251,10 @@ class _Memory:
         self._path, self._lasting = path, lasting
         self._identity = json.loads(json.dumps({**identity, "environment": describe_run()}))
         self._known: dict[str, Outcome] = {}
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if lasting and content["identity"] == self._identity:
+        if lasting and path.exists():
+            content = read_document(path, SCHEMA, "state of an interrupted run; remove it to start anew")
+            if content["identity"] == self._identity:
                 self._known = {entry["name"]: _read_outcome(entry) for entry in content["outcomes"]}
-        except (OSError, ValueError, KeyError, TypeError):
-            self._known = {}
 
     def recall(self, name: str) -> Outcome | None:
         """The outcome of a gate that ran to its end."""

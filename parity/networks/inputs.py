@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from converter.files.npz import Archive
 from families import Preprocessing
 from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
 from parity.networks.user import call_function
+from recipe.pictures import PictureError, open_picture
 from recipe.preprocessing import preprocess
 
 Array = np.ndarray[Any, Any]
@@ -33,9 +34,9 @@ def read_image(path: Path, preprocessing: Preprocessing, *, size: tuple[int, int
     Raises ParityInputError if the file is not a readable picture.
     """
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             pixels = picture.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
+    except PictureError as error:
         raise ParityInputError(f"{path}: not a readable picture ({error})") from None
     if size is not None:
         pixels = pixels.resize((size[1], size[0]), Image.Resampling.BILINEAR)
@@ -49,11 +50,8 @@ def read_inputs(spec: str) -> dict[str, Arguments]:
     they are. Raises ParityInputError for a file that is not one, and for anything else than numbers.
     """
     if spec.endswith(".npz"):
-        try:
-            with np.load(spec, allow_pickle=False) as archive:
-                found: Any = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ParityInputError(f"--inputs {spec}: not a readable .npz ({error})") from None
+        with Archive(Path(spec)) as archive:
+            found: Any = {name: archive.read(name) for name in archive.names}
     else:
         found = call_function(spec, "--inputs")
     named = found if isinstance(found, dict) else {}

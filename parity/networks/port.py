@@ -64,13 +64,15 @@ def build_config(path: Path) -> Port:
 def _build_config(path: Path) -> Port:
     import paddleseg_port.components  # noqa: F401 - what a config may name
     from paddleseg_port.build import build_model, make_builder
+    from paddleseg_port.files import guarded_files
 
-    builder = make_builder(path)
-    model = builder.config.dic.get("model", {})
-    parts = [part for part in (model, model.get("backbone")) if isinstance(part, dict) and part.get("pretrained")]
-    named = [str(part.pop("pretrained")) for part in parts]
-    notes = tuple(f"the config's pretrained {name} was not loaded" for name in named)
-    return Port(build_model(builder, path), notes=notes)
+    with guarded_files(downloads=False):
+        builder = make_builder(path)
+        model = builder.config.dic.get("model", {})
+        parts = [part for part in (model, model.get("backbone")) if isinstance(part, dict) and part.get("pretrained")]
+        named = [str(part.pop("pretrained")) for part in parts]
+        notes = tuple(f"the config's pretrained {name} was not loaded" for name in named)
+        return Port(build_model(builder, path), notes=notes)
 
 
 @contextmanager

@@ -11,7 +11,6 @@ two operations: InPlaceABN multiplies by |weight| + epsilon, and either side may
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from parity.errors import ParityInputError
+from converter.files.documents import read_document
 from parity.networks.modules import ModuleInfo, paddle_modules, torch_modules
 from parity.pairing.propose import Pairing, pair_modules
 from parity.pairing.tensors import Modules, Slot, address_of, match_tensors, means_the_same, with_shared
@@ -77,13 +76,9 @@ class WeightMatch:
 
 
 def read_mapping(path: Path) -> dict[str, str]:
-    """A JSON object of torch path -> Paddle path. Raises ParityInputError if the file is not one."""
-    try:
-        mapping = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ParityInputError(f"{path}: not a readable JSON file ({error})") from None
-    if not isinstance(mapping, dict) or not all(isinstance(target, str) for target in mapping.values()):
-        raise ParityInputError(f"{path}: not a JSON object of torch path to Paddle path")
+    """A JSON object of torch path -> Paddle path. Raises InputError if the file is not one."""
+    schema = {"type": "object", "additionalProperties": {"type": "string"}}
+    mapping: dict[str, str] = read_document(path, schema, "mapping of the reference's path to the port's")
     return mapping
 
 

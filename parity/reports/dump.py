@@ -14,17 +14,36 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
 from converter.files.atomic import staged
+from converter.files.documents import SIZES, Schema, read_document, record
+from converter.files.npz import Archive
+from converter.files.unpickle import one_line
 from parity.errors import ParityInputError
 from parity.verdicts.comparison import compare, failed
 from parity.verdicts.report import Coverage, Layer, Report
 
 SIDES = ("paddle", "torch")
+INDEX, TENSORS = "index.json", "tensors.npz"
+TEXT: Schema = {"type": "string"}
+COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": 1 << 31}
+PROBE = record(
+    {
+        "path": TEXT,
+        "call": COUNT,
+        "output": COUNT,
+        "input": TEXT,
+        "mode": TEXT,
+        "dtype": {"enum": ["float64", "float32"]},
+        "shape": SIZES,
+        "entry": TEXT,
+    },
+    optional=("mode", "shape"),
+)
+SCHEMA: Schema = {"type": "array", "items": PROBE}
 Key = tuple[str, int, int, str, str]
 
 
@@ -37,7 +56,7 @@ class DumpWriter:
         for path in self._folders.values():
             path.mkdir(parents=True, exist_ok=True)
         self._archives = {
-            side: zipfile.ZipFile(path / "tensors.npz", "w", zipfile.ZIP_STORED) for side, path in self._folders.items()
+            side: zipfile.ZipFile(path / TENSORS, "w", zipfile.ZIP_STORED) for side, path in self._folders.items()
         }
 
     @staticmethod
@@ -71,24 +90,31 @@ class DumpWriter:
     ) -> None:
         for side in SIDES:
             self._archives[side].close()
-            with staged(self._folders[side] / "index.json") as (path,):
+            with staged(self._folders[side] / INDEX) as (path,):
                 path.write_text(json.dumps(self._indices[side], indent=1) + "\n", encoding="utf-8")
 
 
 class Dump:
-    """A dump opened for reading. Raises ParityInputError if the folder is not one."""
+    """A dump opened for reading. Raises ParityInputError if the folder is not one, InputError if a file is damaged."""
 
     def __init__(self, folder: Path) -> None:
-        try:
-            index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-            self._archive = np.load(folder / "tensors.npz", allow_pickle=False)
-            self.probes: dict[Key, dict[str, Any]] = {_key(probe): probe for probe in index}
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            raise ParityInputError(f"{folder}: not a dump of ccnet-parity ({error})") from None
+        if not (folder / INDEX).exists():
+            raise ParityInputError(f"{folder}: not a dump of ccnet-parity (it has no {INDEX})")
+        index = read_document(folder / INDEX, SCHEMA, "index of a dump")
+        self._archive = Archive(folder / TENSORS)
+        self.probes: dict[Key, dict[str, Any]] = {_key(probe): probe for probe in index}
+        missing = {probe["entry"] for probe in index} - set(self._archive.names)
+        if missing or len(self.probes) < len(index):
+            wrong = f"{TENSORS} lacks {one_line(min(missing))}" if missing else "a probe stands there twice"
+            raise ParityInputError(f"{folder}: not a dump of ccnet-parity ({wrong})")
 
     def tensor(self, key: Key) -> Tensor:
-        """The tensor of one probe."""
-        return torch.from_numpy(self._archive[self.probes[key]["entry"]])
+        """The tensor of one probe. Raises InputError if it is damaged, ParityInputError if torch has no such dtype."""
+        array = self._archive.read(self.probes[key]["entry"])
+        try:
+            return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+        except TypeError:
+            raise ParityInputError(f"{self._archive.path}: {_label(key)} is {array.dtype}, which torch lacks") from None
 
 
 def compare_dumps(actual_folder: Path, expected_folder: Path) -> Report:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from cityscapes.agreement import Agreement, Flip
 from cityscapes.pictures import Picture
 from cityscapes.state import State, cache_folder
 from cityscapes.totals import Totals
+from converter.errors import InputError
 
 SETTINGS = {"root": "/data", "weights": {"torch": "abc"}, "flip": False}
 
@@ -20,7 +23,7 @@ def totals():
     found.confusion["torch"] += np.arange(361).reshape(19, 19)
     flip = Flip(image="a/b", row=1, column=2, torch="road", paddle="sky", margin=0.1)
     found.agreement = Agreement(1 / 3, differing=3, unexplained=1, worst=[flip])
-    found.pictures = [Picture(index=1, name="a/b", differing=3, panels={"input": "data:"})]
+    found.pictures = [Picture(index=1, name="a/b", differing=3, panels={"input": "data:image/png;base64,"})]
     return found
 
 
@@ -63,10 +66,30 @@ def test_it_is_removed(totals, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"images": 1', "[1]"])
-def test_a_damaged_file_is_none(tmp_path, content):
+def test_a_damaged_file_is_said_to_be_so(tmp_path, content):
     state = State(SETTINGS, folder=tmp_path)
     state.path.write_text(content)
-    assert state.load() is None
+    with pytest.raises(InputError, match="remove it to start anew"):
+        state.load()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record.update(images=10**30),
+        lambda record: record["confusion"]["torch"].pop(),
+        lambda record: record["confusion"]["torch"][0].__setitem__(0, -1),
+        lambda record: record["pictures"][0]["panels"].update(input="javascript:alert(1)"),
+        lambda record: record["agreement"]["worst"][0].update(margin="0.1"),
+        lambda record: record.update(more=1),
+    ],
+)
+def test_another_shape_or_number_is_no_state(totals, tmp_path, change):
+    state, record = State(SETTINGS, folder=tmp_path), totals.to_json()
+    change(record)
+    state.path.write_text(json.dumps(record))
+    with pytest.raises(InputError, match="not a readable state"):
+        state.load()
 
 
 def test_a_folder_that_cannot_be_made_does_not_stop_the_evaluation(totals, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from dataclasses import fields
@@ -124,7 +125,7 @@ def test_the_way_back_needs_the_manifest(tmp_path: Path, target: Path) -> None:
     convert(tmp_path, tensors)
     weights, manifest = read_back(target)
     for record in manifest.folded:
-        record["signs"] = "////" * 40
+        record["signs"] = base64.b64encode(~np.frombuffer(base64.b64decode(record["signs"]), np.uint8)).decode()
     assert restore(weights, manifest)["bn1.weight"].tobytes() != tensors["bn1.weight"].tobytes()
 
 

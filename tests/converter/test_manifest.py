@@ -32,7 +32,7 @@ def test_path(target: str, expected: str) -> None:
 def test_written_and_read(tmp_path: Path) -> None:
     path = tmp_path / "out.manifest.json"
     written = manifest()
-    written.source = {"name": 'ünïcode "✓"\n.pth', "bytes": 3, "sha256": "00"}
+    written.source = {"name": 'ünïcode "✓"\n.pth', "bytes": 3, "sha256": "0" * 64}
     write_manifest(path, written)
     assert read_manifest(path) == written
     assert json.loads(path.read_text(encoding="utf-8")) == asdict(written)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +79,46 @@ def test_another_family_than_the_manifests(converted: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [{"tensors": [{"source": "a"}]}, {"family": "nonsense"}, {"folded": []}, {"tensors": 5}, {"dropped": [{}]}],
+    [{"tensors": [{"source": "a"}]}, {"tensors": 5}, {"dropped": [{}]}, {"depth": 10**30}, {"recurrence": 2.0}],
     ids=str,
 )
-def test_a_damaged_manifest(converted: Path, damage: dict[str, Any]) -> None:
+def test_a_manifest_of_other_types(converted: Path, damage: dict[str, Any]) -> None:
+    change(manifest_path(converted), **damage)
+    assert f"not a readable manifest ($.{next(iter(damage))}" in refused(converted)
+
+
+@pytest.mark.parametrize("damage", [{"family": "nonsense"}, {"folded": []}], ids=str)
+def test_a_manifest_that_contradicts_itself(converted: Path, damage: dict[str, Any]) -> None:
     change(manifest_path(converted), **damage)
     assert "out.manifest.json: is damaged" in refused(converted)
+
+
+def first(records: list[dict[str, Any]], **changes: Any) -> None:
+    records[0] |= changes
+
+
+DAMAGES: dict[str, Callable[[dict[str, Any]], None]] = {
+    "fewer signs": lambda content: first(content["folded"], signs=""),
+    "no base64": lambda content: first(content["folded"], signs="!!!!"),
+    "twice": lambda content: content["tensors"].append(content["tensors"][1] | {"source": "conv1.weight"}),
+    "another dtype": lambda content: first(content["tensors"], source_dtype="datetime64[s]"),
+    "a record's": lambda content: first(content["tensors"], dtype="f4,f4"),
+    "too large": lambda content: first(content["dropped"], value=10**30),
+    "text": lambda content: first(content["dropped"], value="1"),
+    "elsewhere": lambda content: first(content["folded"], inexact={"indices": "////fw==", "values": "AAAAAA=="}),
+    "no target": lambda content: first(content["tensors"], target="nowhere"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_manifest_changed_in_one_place(converted: Path, damage: str) -> None:
+    path = manifest_path(converted)
+    content = json.loads(path.read_text())
+    DAMAGES[damage](content)
+    path.write_text(json.dumps(content))
+    line = refused(converted)
+    assert "out.manifest.json: " in line
+    assert "\n" not in line
 
 
 def test_no_manifest_is_replaced_by_that_of_another_format(converted: Path) -> None:

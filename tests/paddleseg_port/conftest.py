@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from cityscapes.generate import make_dataset
 from converter import convert_file
 from models_paddle import paddle
 from tests.converter.checkpoints import load_into_twin
+from tests.converter.pickles import call, mapping, named, value, write_pickle
 from twins.standin import make_state_dict, save_state_dict
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -40,6 +42,18 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(dataset: Path) -> list[str]:
     """The config of generated data, on `dataset`."""
     return ["--config", str(CONFIGS / "generated.yml"), *roots(dataset)]
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Callable[[Path], Path]:
+    """Make a path a pickle that creates the file `ran` when it is unpickled; none may be there afterwards."""
+
+    def write(path: Path) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        payload = call(named("os", "system"), value(f"touch {tmp_path / 'ran'}"))
+        return write_pickle(path, mapping({"conv.weight": payload}))
+
+    return write
 
 
 def roots(dataset: Path) -> list[str]:

@@ -12,23 +12,14 @@ import pytest
 import yaml
 from paddleseg.models import CCNet
 from paddleseg.models.backbones import ResNet18_vd
+from paddleseg.utils import download, utils
+from PIL import Image, UnidentifiedImageError
 
 from converter.errors import InputError
+from paddleseg_port.build import make_builder
 from paddleseg_port.files import guarded_files, load, read_state
 from tests.converter.pickles import array, call, mapping, named, value, write_pickle
 from tests.paddleseg_port.conftest import CONFIGS, refuse, succeed
-
-
-@pytest.fixture
-def hostile(tmp_path: Path) -> Callable[[Path], Path]:
-    """Make a path a pickle that creates the file `ran` when it is unpickled; none may be there afterwards."""
-
-    def write(path: Path) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        payload = call(named("os", "system"), value(f"touch {tmp_path / 'ran'}"))
-        return write_pickle(path, mapping({"conv.weight": payload}))
-
-    return write
 
 
 @pytest.fixture(scope="module")
@@ -185,3 +176,21 @@ def test_paddles_own_loader_is_back_afterwards(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="only files"):
             paddle.load(b"bytes")
     assert paddle.load is original
+
+
+def test_data_sets_open_documented_pictures_and_fetch_nothing(tmp_path: Path) -> None:
+    """Some of PaddleSeg's open pictures themselves, or download their files where no folder is given."""
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n")
+    with guarded_files(downloads=False):
+        with pytest.raises(UnidentifiedImageError):
+            Image.open(tmp_path / "a.png")
+        with pytest.raises(InputError, match="is a URL"):
+            utils.download_pretrained_model("https://paddle.invalid/a/a.zip")
+        with pytest.raises(InputError, match="is a URL"):
+            download.download_file_and_uncompress("https://paddle.invalid/a.zip", str(tmp_path), str(tmp_path))
+    assert Image.open(tmp_path / "a.png").format == "EPS"
+
+
+def test_nothing_is_built_without_the_gate() -> None:
+    with pytest.raises(RuntimeError, match="unguarded"):
+        make_builder(CONFIGS / "generated.yml")

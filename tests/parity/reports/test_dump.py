@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import numpy as np
 import pytest
 
+from converter.errors import InputError
 from parity.engine.harness import compare_models
 from parity.errors import ParityInputError
 from parity.reports.dump import Dump, DumpWriter, compare_dumps
@@ -86,5 +88,32 @@ def test_float32_alone_has_no_truth(tmp_path):
 def test_what_is_no_dump_is_refused(tmp_path, spoil):
     folder = write(tmp_path / "a", {("conv", "float64"): np.arange(3.0)})
     (folder / spoil).write_bytes(b"nonsense")
-    with pytest.raises(ParityInputError, match="not a dump"):
+    with pytest.raises(InputError, match="not a readable"):
         Dump(folder)
+    (folder / spoil).unlink()
+    with pytest.raises((InputError, ParityInputError), match="not a"):
+        Dump(folder)
+
+
+def test_a_damaged_dump_is_one_line(tmp_path):
+    """Bits flipped anywhere, an index that lies, and an archive that would fill the memory."""
+    healthy = write(tmp_path / "a", {("conv", "float64"): np.arange(64.0), ("norm", "float32"): np.ones(8, "f4")})
+    content = {name: (healthy / name).read_bytes() for name in ("index.json", "tensors.npz")}
+    rng = np.random.default_rng(0)
+    for number in range(120):
+        name = ("index.json", "tensors.npz")[number % 2]
+        spoiled = bytearray(content[name])
+        spoiled[rng.integers(len(spoiled))] ^= 1 << rng.integers(8)
+        (healthy / name).write_bytes(spoiled)
+        with contextlib.suppress(InputError, ParityInputError):
+            compare_dumps(healthy, healthy)
+        (healthy / name).write_bytes(content[name])
+    index = json.loads(content["index.json"])
+    for wrong in (index + index, [{**index[0], "entry": "none"}], [{**index[0], "call": 10**30}], {"a": 1}):
+        (healthy / "index.json").write_text(json.dumps(wrong))
+        with pytest.raises((InputError, ParityInputError)):
+            Dump(healthy)
+    (healthy / "index.json").write_bytes(content["index.json"])
+    np.savez_compressed(healthy / "tensors.npz", **{"000000": np.zeros(1 << 24), "000001": np.ones(8)})
+    with pytest.raises(InputError, match="would take 134 MB"):
+        Dump(healthy)

@@ -26,6 +26,7 @@ from ccnet_cli.common import PathType, family_option, json_option, parse_size, p
     "  ccnet-parity mutants                the proof that the harness can fail\n"
     "  ccnet-parity certify [SOURCE TARGET]  every alignment point, and a certificate\n"
     "  ccnet-parity verify CERTIFICATE     whether a certificate speaks of a file\n"
+    "  ccnet-parity doctor                 whether this installation can compare\n"
     "\n\nExit code: 0 agreement, 1 the frameworks disagree, 2 bad input."
 )
 @click.argument("source", type=PathType, required=False)
@@ -53,6 +54,7 @@ from ccnet_cli.common import PathType, family_option, json_option, parse_size, p
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the inputs and the stand-in weights."
 )
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
+@click.option("--keep-tf32", is_flag=True, help="On a GPU, keep TF32 as the frameworks have it. [default: off]")
 @click.option(
     "--reference",
     metavar="MODULE:FUNCTION",

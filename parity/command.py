@@ -13,6 +13,7 @@ from converter import Reading
 from converter.errors import InputError
 from families import Preprocessing, get_family
 from parity.engine.harness import compare_models
+from parity.environment.switches import without_tf32
 from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
 from parity.networks.inputs import DEFAULT_SIZES, make_images, read_image, read_inputs
@@ -58,6 +59,7 @@ class Options:
     recurrence: int | None = None
     seed: int = 0
     device: str = "cpu"
+    keep_tf32: bool = False
     only: Sequence[str] = ()
     skip: Sequence[str] = ()
     accept: Sequence[str] = ()
@@ -100,8 +102,13 @@ def run(options: Options) -> Report:
 
         try_folder(options.report)
     mapping = None if options.mapping is None else read_mapping(options.mapping)
-    specs = {"--reference": options.reference, "--port": options.port}
     set_paddle_device(options.device)
+    with without_tf32(options.device == "gpu" and not options.keep_tf32):
+        return _run(options, mapping)
+
+
+def _run(options: Options, mapping: Mapping[str, str] | None) -> Report:
+    specs = {"--reference": options.reference, "--port": options.port}
     networks = build_networks(options, mapping)
     with users_code(specs, "make the inputs for"):
         inputs = make_inputs(options, networks.preprocessing)
@@ -240,6 +247,7 @@ def _settings(options: Options, networks: Networks) -> dict[str, Any]:
         "seed": options.seed,
         "reference": options.reference,
         "port": options.port if options.config is None else str(options.config),
+        "device": options.device,
     }
 
 

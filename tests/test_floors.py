@@ -22,7 +22,7 @@ HOUSE = (
 )
 """From the cellar to the roof."""
 PARITY = (
-    ("parity.errors",),
+    ("parity.environment", "parity.errors"),
     ("parity.verdicts",),
     ("parity.networks",),
     ("parity.causes", "parity.pairing"),

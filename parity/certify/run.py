@@ -14,10 +14,11 @@ from cityscapes.errors import DatasetError
 from converter import Reading
 from families import get_family
 from parity.certify.catalogue import GATES
-from parity.certify.certificate import FILE, Certificate, describe_file, describe_run, write_certificate
+from parity.certify.certificate import FILE, Certificate, describe_file, write_certificate
 from parity.certify.gate import Check, Outcome, not_certified, run_gate
 from parity.certify.subject import Subject
 from parity.command import DEFAULT_RECURRENCE
+from parity.environment.describe import describe_environment
 from parity.errors import ParityInputError
 from parity.networks.user import users_names
 from parity.pairing.match import read_mapping
@@ -89,7 +90,7 @@ def certify(options: Options) -> Certificate:
             progress=options.progress,
         )
         outcomes = [_outcome(name, name in chosen, subject, memory, options) for name in GATES]
-    environment = {**describe_run(), "device": options.device}
+    environment = {**describe_environment(), "device": options.device}
     certificate = Certificate(subject=described, outcomes=outcomes, settings=settings, environment=environment)
     write_report(options.report, certificate)
     memory.forget()
@@ -212,7 +213,7 @@ class _Memory:
 
     def __init__(self, path: Path, identity: dict[str, Any], *, lasting: bool) -> None:
         self._path, self._lasting = path, lasting
-        self._identity = json.loads(json.dumps({**identity, "environment": describe_run()}))
+        self._identity = json.loads(json.dumps({**identity, "environment": describe_environment()}))
         self._known: dict[str, Outcome] = {}
         try:
             content = json.loads(path.read_text(encoding="utf-8"))

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from converter.files.atomic import staged
+from parity.environment.describe import list_facts
 from parity.errors import ParityInputError
 from parity.reports.html.attention_maps import AttentionMaps
 from parity.reports.html.charts import make_panel
@@ -213,7 +214,7 @@ def _figures(comparison: Comparison) -> tuple[float | None, ...]:
 
 def _particulars(report: Report) -> list[tuple[str, str]]:
     """Weights, settings and environment, one line each."""
-    weights, environment = report.weights, report.environment
+    weights = report.weights
     lines = []
     if "tensors" in weights:
         different = weights["different"]
@@ -224,6 +225,5 @@ def _particulars(report: Report) -> list[tuple[str, str]]:
     if "fold_rounding" in weights:
         lines.append(("rounding of folded scales", f"at most {figure(weights['fold_rounding'])} of themselves"))
     lines += [(name, str(value)) for name, value in report.settings.items() if value is not None]
-    lines += environment.get("versions", {}).items()
-    lines += [(name, str(value)) for name, value in environment.items() if name != "versions" and value is not None]
+    lines += list_facts(report.environment)
     return lines

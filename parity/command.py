@@ -113,13 +113,7 @@ def _run(options: Options, mapping: Mapping[str, str] | None) -> Report:
     with users_code(specs, "make the inputs for"):
         inputs = make_inputs(options, networks.preprocessing)
     with DumpWriter.open(options.dump) as writer, users_code(specs, "run it"):
-        report = _compare(options, networks, inputs, writer)
-        if report.guilty and networks.summary.get("copied"):
-            other = _find_alternative(options, networks, inputs, report)
-            if other is not None:
-                networks = other
-                report = _compare(options, networks, inputs, None)
-    report = replace(report, notes=(*networks.notes, *report.notes))
+        networks, report = compare_networks(options, networks, inputs, writer)
     try:
         if options.export_repro is not None:
             own = {**specs, "--config": None if options.config is None else str(options.config)}
@@ -132,6 +126,18 @@ def _run(options: Options, mapping: Mapping[str, str] | None) -> Report:
     except (OSError, InputError, ParityInputError) as error:
         raise UnwrittenError(str(error), report) from error
     return report
+
+
+def compare_networks(
+    options: Options, networks: Networks, inputs: Mapping[str, Arguments], writer: DumpWriter | None = None
+) -> tuple[Networks, Report]:
+    """The report, and the networks as they were compared: with another pairing, where that explains a guilty layer."""
+    report = _compare(options, networks, inputs, writer)
+    if report.guilty and networks.summary.get("copied"):
+        other = _find_alternative(options, networks, inputs, report)
+        if other is not None:
+            networks, report = other, _compare(options, other, inputs, None)
+    return networks, replace(report, notes=(*networks.notes, *report.notes))
 
 
 def _compare(

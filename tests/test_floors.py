@@ -29,7 +29,7 @@ PARITY = (
     ("parity.engine",),
     ("parity.audit", "parity.reports"),
     ("parity.command",),
-    ("parity.certify",),
+    ("parity.certify", "parity.testing"),
     ("parity.mutants",),
 )
 

@@ -9,7 +9,16 @@ from typing import Any
 
 import click
 
-from ccnet_cli.common import PathType, family_option, json_option, parse_size, phases, reading_options, reports_errors
+from ccnet_cli.common import (
+    PathType,
+    command_line,
+    family_option,
+    json_option,
+    parse_size,
+    phases,
+    reading_options,
+    reports_errors,
+)
 
 
 @click.command(
@@ -71,7 +80,7 @@ from ccnet_cli.common import PathType, family_option, json_option, parse_size, p
 @click.option("--bisect", is_flag=True, help="Stop at the first guilty layer, in float64: one pass, for large inputs.")
 @click.option("--dump", type=PathType, metavar="DIR", help="Write every layer's output here.")
 @click.option("--export-repro", type=PathType, metavar="DIR", help="Write the guilty layer alone, with a script.")
-@click.option("--report", type=PathType, metavar="DIR", help="Write report.json and report.html here.")
+@click.option("--report", type=PathType, metavar="DIR", help="Write report.json, report.html and ALIGNMENT.md here.")
 @family_option
 @reading_options
 @json_option
@@ -91,7 +100,7 @@ def parity(as_json: bool, **options: Any) -> None:
         raise click.UsageError("give SOURCE and TARGET, or neither")
     try:
         with phases() as progress:
-            report = run(Options(progress=progress, **options))
+            report = run(Options(progress=progress, command=command_line(), **options))
     except UnwrittenError as error:
         _print(error.report, as_json=as_json)
         raise

@@ -16,6 +16,7 @@ from parity.engine.harness import compare_models
 from parity.environment.switches import without_tf32
 from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
+from parity.networks.files import describe_weights
 from parity.networks.inputs import DEFAULT_SIZES, make_images, read_image, read_inputs
 from parity.networks.modules import paddle_modules, torch_modules
 from parity.networks.port import Port, build_config, build_port, load_port_weights
@@ -60,6 +61,7 @@ class Options:
     seed: int = 0
     device: str = "cpu"
     keep_tf32: bool = False
+    command: str = ""
     only: Sequence[str] = ()
     skip: Sequence[str] = ()
     accept: Sequence[str] = ()
@@ -98,7 +100,7 @@ def run(options: Options) -> Report:
     """Compare the twins, or a reference and a port, as asked; write what was asked to be written."""
     options = _completed(options)
     if options.report is not None:
-        from parity.reports.html.render import try_folder
+        from parity.reports.folder import try_folder
 
         try_folder(options.report)
     mapping = None if options.mapping is None else read_mapping(options.mapping)
@@ -114,15 +116,16 @@ def _run(options: Options, mapping: Mapping[str, str] | None) -> Report:
         inputs = make_inputs(options, networks.preprocessing)
     with DumpWriter.open(options.dump) as writer, users_code(specs, "run it"):
         networks, report = compare_networks(options, networks, inputs, writer)
+    report = replace(report, files=_describe_files(options, networks))
     try:
         if options.export_repro is not None:
             own = {**specs, "--config": None if options.config is None else str(options.config)}
             with users_code(specs, "run it"):
                 export_repro(options.export_repro, report, networks.reference, networks.port, inputs, specs=own)
         if options.report is not None:
-            from parity.reports.html.render import write_report
+            from parity.reports.folder import write_report
 
-            write_report(options.report, report, _attention(options, networks, inputs))
+            write_report(options.report, report, _attention(options, networks, inputs), command=options.command)
     except (OSError, InputError, ParityInputError) as error:
         raise UnwrittenError(str(error), report) from error
     return report
@@ -239,6 +242,16 @@ def _build_port(options: Options) -> Port | None:
     if options.port is not None:
         return build_port(options.port)
     return None if options.config is None else build_config(options.config)
+
+
+def _describe_files(options: Options, networks: Networks) -> dict[str, dict[str, str]]:
+    """Whose weights they were. A port that was given the reference's has no others."""
+    own = options.reference or "the twin"
+    port = options.port or (str(options.config) if options.config is not None else "the twin")
+    sides = {"reference": (networks.reference, options.source, own)}
+    if not networks.summary.get("copied"):
+        sides["port"] = (networks.port, options.port_weights or options.target, port)
+    return {side: describe_weights(*one) for side, one in sides.items()}
 
 
 def _outputs(reference: nn.Module) -> list[str]:

@@ -106,12 +106,15 @@ def choose(gates: Sequence[str], skip: Sequence[str]) -> list[str]:
 
 
 def write_report(folder: Path, certificate: Certificate) -> None:
-    """`certificate.json` and its page."""
+    """`certificate.json`, its page, and what is handed in with a pull request."""
+    from parity.reports.alignment.subject import describe_certificate
+    from parity.reports.folder import write_alignments
     from parity.reports.html.certificate import write_page
 
     content = certificate.to_json()
     write_certificate(folder / FILE, content)
     write_page(folder, content)
+    write_alignments(folder, describe_certificate(content))
 
 
 def _outcome(name: str, wanted: bool, subject: Subject, memory: _Memory, options: Options) -> Outcome:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,9 +81,9 @@ def assert_same(
     )
     page = None
     if report is not None:
-        from parity.reports.html.render import write_report
+        from parity.reports.folder import write_report
 
-        page = write_report(Path(report), found)
+        page = write_report(Path(report), found, command=_name_test())
     if not found:
         raise AssertionError(describe_failure(found, page))
     return found
@@ -131,6 +133,12 @@ def has_constant_vectors(port: Mapping[str, ModuleInfo]) -> bool:
     """
     vectors = [array for info in port.values() for array in info.tensors.values() if array.ndim == 1 and array.size > 1]
     return bool(vectors) and all(bool(np.all(vector == vector[0])) for vector in vectors)
+
+
+def _name_test() -> str:
+    """The line that runs the test we are in, if pytest runs one; else nothing."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "")
+    return f"pytest {shlex.quote(test.rpartition(' ')[0])}" if test else ""
 
 
 def _check_sides(reference: Any, port: Any) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from parity.environment.describe import describe_environment
+from parity.verdicts.classes import Classes
 from parity.verdicts.comparison import Comparison
 
 INPUT_SITE = "input of "
@@ -120,6 +121,10 @@ class Report:
     weights: Mapping[str, Any] = field(default_factory=dict)
     pairs: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """"reference" and "port" -> `{"name", "sha256", "of"}` of their weights: of a file, or of their own tensors."""
+    classes: tuple[Classes, ...] = ()
+    """How far the networks' outputs choose the same classes."""
     incumbents: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=describe_environment)
 
@@ -169,6 +174,8 @@ class Report:
             "coverage": _coverage_json(self.coverage),
             "layers": [layer.to_json() for layer in self.layers],
             "weights": dict(self.weights),
+            "files": {side: dict(file) for side, file in self.files.items()},
+            "classes": [asdict(one) for one in self.classes],
             "pairs": dict(self.pairs),
             **self.settings,
             "incumbents": dict(self.incumbents),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import signal
 import sys
 import threading
@@ -78,6 +79,11 @@ def reports_errors(interrupted: str = "interrupted") -> Callable[[Command], Comm
 def _interrupt(*_: Any) -> None:
     INTERRUPTED.set()
     raise KeyboardInterrupt
+
+
+def command_line() -> str:
+    """The line by which the command was called, as a shell takes it."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 @contextmanager

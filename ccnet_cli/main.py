@@ -6,12 +6,13 @@ import sys
 
 from ccnet_cli.certify import certify, verify
 from ccnet_cli.convert import convert
+from ccnet_cli.doctor import doctor
 from ccnet_cli.evaluate import evaluate
 from ccnet_cli.parity import compare, mutants, parity
 
 __all__ = ["convert", "evaluate", "parity_main", "seg_main"]
 
-SUBCOMMANDS = {"certify": certify, "compare": compare, "mutants": mutants, "verify": verify}
+SUBCOMMANDS = {"certify": certify, "compare": compare, "doctor": doctor, "mutants": mutants, "verify": verify}
 
 
 def parity_main() -> None:

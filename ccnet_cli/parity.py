@@ -9,7 +9,16 @@ from typing import Any
 
 import click
 
-from ccnet_cli.common import PathType, family_option, json_option, parse_size, phases, reading_options, reports_errors
+from ccnet_cli.common import (
+    PathType,
+    command_line,
+    family_option,
+    json_option,
+    parse_size,
+    phases,
+    reading_options,
+    reports_errors,
+)
 
 
 @click.command(
@@ -26,6 +35,7 @@ from ccnet_cli.common import PathType, family_option, json_option, parse_size, p
     "  ccnet-parity mutants                the proof that the harness can fail\n"
     "  ccnet-parity certify [SOURCE TARGET]  every alignment point, and a certificate\n"
     "  ccnet-parity verify CERTIFICATE     whether a certificate speaks of a file\n"
+    "  ccnet-parity doctor                 whether this installation can compare\n"
     "\n\nExit code: 0 agreement, 1 the frameworks disagree, 2 bad input."
 )
 @click.argument("source", type=PathType, required=False)
@@ -53,6 +63,7 @@ from ccnet_cli.common import PathType, family_option, json_option, parse_size, p
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the inputs and the stand-in weights."
 )
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
+@click.option("--keep-tf32", is_flag=True, help="On a GPU, keep TF32 as the frameworks have it. [default: off]")
 @click.option(
     "--reference",
     metavar="MODULE:FUNCTION",
@@ -69,7 +80,7 @@ from ccnet_cli.common import PathType, family_option, json_option, parse_size, p
 @click.option("--bisect", is_flag=True, help="Stop at the first guilty layer, in float64: one pass, for large inputs.")
 @click.option("--dump", type=PathType, metavar="DIR", help="Write every layer's output here.")
 @click.option("--export-repro", type=PathType, metavar="DIR", help="Write the guilty layer alone, with a script.")
-@click.option("--report", type=PathType, metavar="DIR", help="Write report.json and report.html here.")
+@click.option("--report", type=PathType, metavar="DIR", help="Write report.json, report.html and ALIGNMENT.md here.")
 @family_option
 @reading_options
 @json_option
@@ -89,7 +100,7 @@ def parity(as_json: bool, **options: Any) -> None:
         raise click.UsageError("give SOURCE and TARGET, or neither")
     try:
         with phases() as progress:
-            report = run(Options(progress=progress, **options))
+            report = run(Options(progress=progress, command=command_line(), **options))
     except UnwrittenError as error:
         _print(error.report, as_json=as_json)
         raise

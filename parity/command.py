@@ -13,8 +13,10 @@ from converter import Reading
 from converter.errors import InputError
 from families import Preprocessing, get_family
 from parity.engine.harness import compare_models
+from parity.environment.switches import without_tf32
 from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
+from parity.networks.files import describe_weights
 from parity.networks.inputs import DEFAULT_SIZES, make_images, read_image, read_inputs
 from parity.networks.modules import paddle_modules, torch_modules
 from parity.networks.port import Port, build_config, build_port, load_port_weights
@@ -59,6 +61,8 @@ class Options:
     abn_semantics: str | None = None
     seed: int = 0
     device: str = "cpu"
+    keep_tf32: bool = False
+    command: str = ""
     only: Sequence[str] = ()
     skip: Sequence[str] = ()
     accept: Sequence[str] = ()
@@ -97,27 +101,32 @@ def run(options: Options) -> Report:
     """Compare the twins, or a reference and a port, as asked; write what was asked to be written."""
     options = _completed(options)
     if options.report is not None:
-        from parity.reports.html.render import try_folder
+        from parity.reports.folder import try_folder
 
         try_folder(options.report)
     mapping = None if options.mapping is None else read_mapping(options.mapping)
-    specs = {"--reference": options.reference, "--port": options.port}
     set_paddle_device(options.device)
+    with without_tf32(options.device == "gpu" and not options.keep_tf32):
+        return _run(options, mapping)
+
+
+def _run(options: Options, mapping: Mapping[str, str] | None) -> Report:
+    specs = {"--reference": options.reference, "--port": options.port}
     networks = build_networks(options, mapping)
     with users_code(specs, "make the inputs for"):
         inputs = make_inputs(options, networks.preprocessing)
     with DumpWriter.open(options.dump) as writer, users_code(specs, "run it"):
-        report, networks = compare_networks(options, networks, inputs, writer)
-    report = replace(report, notes=(*networks.notes, *report.notes))
+        networks, report = compare_networks(options, networks, inputs, writer)
+    report = replace(report, files=_describe_files(options, networks))
     try:
         if options.export_repro is not None:
             own = {**specs, "--config": None if options.config is None else str(options.config)}
             with users_code(specs, "run it"):
                 export_repro(options.export_repro, report, networks.reference, networks.port, inputs, specs=own)
         if options.report is not None:
-            from parity.reports.html.render import write_report
+            from parity.reports.folder import write_report
 
-            write_report(options.report, report, _attention(options, networks, inputs))
+            write_report(options.report, report, _attention(options, networks, inputs), command=options.command)
     except (OSError, InputError, ParityInputError) as error:
         raise UnwrittenError(str(error), report) from error
     return report
@@ -125,14 +134,14 @@ def run(options: Options) -> Report:
 
 def compare_networks(
     options: Options, networks: Networks, inputs: Mapping[str, Arguments], writer: DumpWriter | None = None
-) -> tuple[Report, Networks]:
-    """Compare as the options say; of a port that the harness gave its weights, by the pairing that accuses least."""
+) -> tuple[Networks, Report]:
+    """The report, and the networks as they were compared: with another pairing, where that explains a guilty layer."""
     report = _compare(options, networks, inputs, writer)
     if report.guilty and networks.summary.get("copied"):
         other = _find_alternative(options, networks, inputs, report)
         if other is not None:
-            return _compare(options, other, inputs, None), other
-    return report, networks
+            networks, report = other, _compare(options, other, inputs, None)
+    return networks, replace(report, notes=(*networks.notes, *report.notes))
 
 
 def _compare(
@@ -239,6 +248,16 @@ def build_users_port(options: Options) -> Port | None:
     return None if options.config is None else build_config(options.config)
 
 
+def _describe_files(options: Options, networks: Networks) -> dict[str, dict[str, str]]:
+    """Whose weights they were. A port that was given the reference's has no others."""
+    own = options.reference or "the twin"
+    port = options.port or (str(options.config) if options.config is not None else "the twin")
+    sides = {"reference": (networks.reference, options.source, own)}
+    if not networks.summary.get("copied"):
+        sides["port"] = (networks.port, options.port_weights or options.target, port)
+    return {side: describe_weights(*one) for side, one in sides.items()}
+
+
 def _outputs(reference: nn.Module) -> list[str]:
     """Those of OUTPUTS that there are: a network may have no auxiliary head."""
     paths = {path for path, _ in reference.named_modules()}
@@ -251,6 +270,7 @@ def _settings(options: Options, networks: Networks) -> dict[str, Any]:
         "seed": options.seed,
         "reference": options.reference,
         "port": options.port if options.config is None else str(options.config),
+        "device": options.device,
     }
 
 

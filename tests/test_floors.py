@@ -22,14 +22,14 @@ HOUSE = (
 )
 """From the cellar to the roof."""
 PARITY = (
-    ("parity.errors",),
+    ("parity.environment", "parity.errors"),
     ("parity.verdicts",),
     ("parity.networks",),
     ("parity.causes", "parity.pairing"),
     ("parity.engine",),
     ("parity.audit", "parity.reports"),
     ("parity.command",),
-    ("parity.certify", "parity.conversion"),
+    ("parity.certify", "parity.conversion", "parity.testing"),
     ("parity.mutants",),
 )
 

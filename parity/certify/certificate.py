@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -16,8 +15,8 @@ from converter.files.documents import SHA256, Schema, nullable, read_document, r
 from converter.files.unpickle import one_line
 from parity.certify.catalogue import GATES
 from parity.certify.gate import Outcome, finite
+from parity.environment.describe import describe_environment
 from parity.errors import ParityInputError
-from parity.verdicts.report import describe_environment
 
 FILE = "certificate.json"
 VERDICTS = ("certified", "not certified", "incomplete")
@@ -55,7 +54,7 @@ class Certificate:
     subject: Mapping[str, Any]
     outcomes: Sequence[Outcome]
     settings: Mapping[str, Any]
-    environment: Mapping[str, Any] = field(default_factory=lambda: describe_run())
+    environment: Mapping[str, Any] = field(default_factory=describe_environment)
     date: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
 
     def __bool__(self) -> bool:
@@ -91,12 +90,6 @@ def judge(gates: Sequence[Mapping[str, Any]]) -> str:
         return "not certified"
     complete = [gate["name"] for gate in gates] == list(GATES)
     return "certified" if complete and all(verdict == "passed" for verdict in verdicts) else "incomplete"
-
-
-def describe_run() -> dict[str, Any]:
-    """The environment, and the frameworks' flags that were set."""
-    flags = {name: value for name, value in sorted(os.environ.items()) if name.startswith(("FLAGS_", "OMP_", "MKL_"))}
-    return {**describe_environment(), "flags": flags}
 
 
 def describe_file(path: Path | None, standin: str) -> dict[str, Any]:

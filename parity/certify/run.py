@@ -22,12 +22,12 @@ from parity.certify.certificate import (
     TEXT,
     Certificate,
     describe_file,
-    describe_run,
     write_certificate,
 )
 from parity.certify.gate import Check, Outcome, not_certified, run_gate
 from parity.certify.subject import Subject
 from parity.command import DEFAULT_RECURRENCE
+from parity.environment.describe import describe_environment
 from parity.errors import ParityInputError
 from parity.networks.user import users_names
 from parity.pairing.match import read_mapping
@@ -126,7 +126,7 @@ def certify(options: Options) -> Certificate:
             progress=options.progress,
         )
         outcomes = [_outcome(name, name in chosen, subject, memory, options) for name in GATES]
-    environment = {**describe_run(), "device": options.device}
+    environment = {**describe_environment(), "device": options.device}
     certificate = Certificate(subject=described, outcomes=outcomes, settings=settings, environment=environment)
     write_report(options.report, certificate)
     memory.forget()
@@ -142,12 +142,15 @@ def choose(gates: Sequence[str], skip: Sequence[str]) -> list[str]:
 
 
 def write_report(folder: Path, certificate: Certificate) -> None:
-    """`certificate.json` and its page."""
+    """`certificate.json`, its page, and what is handed in with a pull request."""
+    from parity.reports.alignment.subject import describe_certificate
+    from parity.reports.folder import write_alignments
     from parity.reports.html.certificate import write_page
 
     content = certificate.to_json()
     write_certificate(folder / FILE, content)
     write_page(folder, content)
+    write_alignments(folder, describe_certificate(content))
 
 
 def _outcome(name: str, wanted: bool, subject: Subject, memory: _Memory, options: Options) -> Outcome:
@@ -249,7 +252,7 @@ class _Memory:
 
     def __init__(self, path: Path, identity: dict[str, Any], *, lasting: bool) -> None:
         self._path, self._lasting = path, lasting
-        self._identity = json.loads(json.dumps({**identity, "environment": describe_run()}))
+        self._identity = json.loads(json.dumps({**identity, "environment": describe_environment()}))
         self._known: dict[str, Outcome] = {}
         if lasting and path.exists():
             content = read_document(path, SCHEMA, "state of an interrupted run; remove it to start anew")

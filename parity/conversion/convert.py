@@ -74,7 +74,7 @@ def convert_for_port(
     if check:
         options.progress("comparing")
         with users_code({"--reference": options.reference, "--port": options.port}, "run it"):
-            report, networks = compare_networks(options, networks, make_inputs(options, networks.preprocessing))
+            networks, report = compare_networks(options, networks, make_inputs(options, networks.preprocessing))
     options.progress("planning")
     source = read_source(options, networks.reference)
     source.manifest.port = str(options.config) if options.port is None else options.port

@@ -28,6 +28,7 @@ from parity.engine.passes import Findings, Passes, failure
 from parity.engine.scalars import GREATEST, Scalars, round_epsilons, write_out
 from parity.engine.search import Search
 from parity.engine.stream import Key
+from parity.environment.describe import describe_environment
 from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
 from parity.networks.modules import ModuleInfo, is_users_own, paddle_modules, torch_modules
@@ -134,6 +135,7 @@ def compare_models(
         found = passes.judge_by_conditioning(found)
         agree = passes.outputs_agree() if any(layer.mode == "isolated" for layer in found.failing) else None
         notes = (*passes.convention.sentences, *passes.notes, *doubts.notes)
+        environment = describe_environment()  # with the switches that the passes had
     seen = {layer.path for layer in found.layers}
     elsewhere = doubts.redrawn | {boundaries.name(call.path) for call, key in boundaries.found.items() if key is None}
     attributes = _attributes({path: pairing.pairs[path] for path in chosen if path in pairing.pairs}, ours, theirs)
@@ -165,6 +167,8 @@ def compare_models(
         weights=weights or {},
         pairs=paired if pairing.origin != "path" else {},
         settings=settings or {},
+        classes=tuple(found.classes),
+        environment=environment,
         incumbents={
             name: {"passed": all(verdict[name] for verdict in found.verdicts), "detail": criterion.description}
             for name, criterion in (CRITERIA.items() if found.verdicts else ())

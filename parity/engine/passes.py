@@ -25,6 +25,7 @@ from parity.engine.stream import Reference
 from parity.engine.surroundings import as_written, cast, evaluating, native_kernels
 from parity.networks.arguments import Arguments
 from parity.networks.modules import ModuleInfo, torch_modules
+from parity.verdicts.classes import Classes, count_equal
 from parity.verdicts.comparison import rejudge
 from parity.verdicts.incumbents import judge
 from parity.verdicts.report import Layer
@@ -40,13 +41,14 @@ class Findings:
     """What one comparison found.
 
     `unmatched` and `leftover` are calls that only the port or only the reference makes: the reference's path and number
-    -> name of the call. `verdicts` are what other tools would have said of the outputs.
+    -> name of the call. `verdicts` are what other tools would have said of the outputs, `classes` what these choose.
     """
 
     layers: list[Layer] = field(default_factory=list)
     unmatched: dict[tuple[str, int], str] = field(default_factory=dict)
     leftover: dict[tuple[str, int], str] = field(default_factory=dict)
     verdicts: list[dict[str, bool]] = field(default_factory=list)
+    classes: list[Classes] = field(default_factory=list)
 
     def __add__(self, other: Findings) -> Findings:
         return Findings(
@@ -54,6 +56,7 @@ class Findings:
             self.unmatched | other.unmatched,
             self.leftover | other.leftover,
             [*self.verdicts, *other.verdicts],
+            [*self.classes, *other.classes],
         )
 
     @property
@@ -268,7 +271,7 @@ class Passes:
             else layer
             for layer in found.layers
         ]
-        return Findings(layers, found.unmatched, found.leftover, found.verdicts)
+        return replace(found, layers=layers)
 
     def _torch_arguments(self, arguments: Arguments, model: nn.Module) -> Arguments:
         own = torch.float64 if model is self.__dict__.get("exact") else torch.float32
@@ -326,7 +329,13 @@ class _Reporter:
             raise _Stop
 
     def show(self, layer: Layer, actual: Tensor, expected: Tensor) -> None:
-        """Judge the network's float32 outputs as other tools would, and pass every output on."""
+        """Judge the network's outputs as other tools would, and by the classes they choose; pass every output on."""
+        counted = count_equal(actual, expected) if layer.path == "" else None
+        if counted is not None:
+            equal, total = counted
+            self.found.classes.append(
+                Classes(output=layer.output, input=layer.input, dtype=layer.dtype, equal=equal, total=total)
+            )
         if layer.path == "" and layer.dtype == "float32" and actual.dtype == expected.dtype == torch.float32:
             self.found.verdicts.append(judge(actual.cpu(), expected.cpu()))
         if self._sink is not None:

@@ -54,10 +54,23 @@ def read_inputs(spec: str) -> dict[str, Arguments]:
             found: Any = {name: archive.read(name) for name in archive.names}
     else:
         found = call_function(spec, "--inputs")
+    return {Path(spec).name: arrange(found, f"--inputs {spec}")}
+
+
+def arrange(found: Any, whose: str) -> Arguments:
+    """One array, a list of arrays, or a dictionary of arrays by name, as what a network is called with.
+
+    Tensors of either framework are read as arrays. Raises ParityInputError, which names `whose` they are, for anything
+    else than numbers.
+    """
     named = found if isinstance(found, dict) else {}
     ordered = () if named else found if isinstance(found, list | tuple) else (found,)
-    arguments = Arguments(tuple(map(np.asarray, ordered)), {name: np.asarray(value) for name, value in named.items()})
+    arguments = Arguments(tuple(map(_to_array, ordered)), {name: _to_array(value) for name, value in named.items()})
     odd = [str(array.dtype) for array in arguments.tensors if array.dtype.kind not in "fiub"]
     if odd or not arguments.tensors:
-        raise ParityInputError(f"--inputs {spec}: gives {odd[0] if odd else 'nothing'}, not arrays of numbers")
-    return {Path(spec).name: arguments}
+        raise ParityInputError(f"{whose}: gives {odd[0] if odd else 'nothing'}, not arrays of numbers")
+    return arguments
+
+
+def _to_array(value: Any) -> Array:
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from parity.environment.describe import describe_environment
+from parity.verdicts.classes import Classes
 from parity.verdicts.comparison import Comparison
 
 INPUT_SITE = "input of "
@@ -122,8 +121,12 @@ class Report:
     weights: Mapping[str, Any] = field(default_factory=dict)
     pairs: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """"reference" and "port" -> `{"name", "sha256", "of"}` of their weights: of a file, or of their own tensors."""
+    classes: tuple[Classes, ...] = ()
+    """How far the networks' outputs choose the same classes."""
     incumbents: Mapping[str, Any] = field(default_factory=dict)
-    environment: Mapping[str, Any] = field(default_factory=lambda: describe_environment())
+    environment: Mapping[str, Any] = field(default_factory=describe_environment)
 
     def __bool__(self) -> bool:
         return not self.failures and not self.problems and not self.guilty
@@ -171,6 +174,8 @@ class Report:
             "coverage": _coverage_json(self.coverage),
             "layers": [layer.to_json() for layer in self.layers],
             "weights": dict(self.weights),
+            "files": {side: dict(file) for side, file in self.files.items()},
+            "classes": [asdict(one) for one in self.classes],
             "pairs": dict(self.pairs),
             **self.settings,
             "incumbents": dict(self.incumbents),
@@ -182,22 +187,6 @@ def _coverage_json(coverage: Coverage) -> dict[str, Any]:
     """With the two sides called by their frameworks."""
     names = {"unpaired_reference": "unpaired_torch", "unpaired_port": "unpaired_paddle"}
     return {names.get(key, key): value for key, value in asdict(coverage).items()}
-
-
-def describe_environment() -> dict[str, Any]:
-    """Versions, threads and machine type of this process."""
-    versions = {}
-    for package in ("torch", "paddlepaddle", "paddlepaddle-gpu", "numpy", "ccnet-parity"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return {
-        "versions": versions,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "threads": os.environ.get("OMP_NUM_THREADS"),
-    }
 
 
 def _pass(call: int) -> str:

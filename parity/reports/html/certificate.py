@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from converter.files.atomic import staged
+from parity.environment.describe import list_facts
 from parity.reports.html.render import TEMPLATES
 
 PAGE = "certificate.html"
@@ -33,7 +34,7 @@ def render(content: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["figure"] = figure
+    environment.filters |= {"figure": figure, "facts": list_facts}
     curves = {name: values for name, values in content["curves"].items() if values and None not in values}
     return environment.get_template("certificate.html.j2").render(
         content=content, curves=draw(curves), ticks=ticks(curves), width=WIDTH, height=HEIGHT

@@ -1,10 +1,8 @@
-"""`write_report`: a report as `report.json` and a page."""
+"""A report as a page."""
 
 from __future__ import annotations
 
-import json
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -13,8 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from converter.files.atomic import staged
-from parity.errors import ParityInputError
+from parity.environment.describe import list_facts
 from parity.reports.html.attention_maps import AttentionMaps
 from parity.reports.html.charts import make_panel
 from parity.reports.html.pictures import draw_attention
@@ -47,30 +44,6 @@ GAPS = {
     "uninfluential": ("without influence", "parameters that no output depends on: a mistake in them cannot show"),
 }
 """Field of the coverage -> its short name and what it means."""
-
-
-def write_report(folder: Path, report: Report, attention: AttentionMaps | None = None) -> Path:
-    """Write `report.json` and `report.html` into `folder`, both or neither, and return the page's path.
-
-    The page needs nothing but itself. Raises ParityInputError or InputError if the folder cannot be written.
-    """
-    try_folder(folder)
-    contents = [json.dumps(report.to_json(), ensure_ascii=False, allow_nan=False) + "\n", render(report, attention)]
-    targets = folder / "report.json", folder / "report.html"
-    with staged(*targets) as paths:
-        for path, content in zip(paths, contents, strict=True):
-            path.write_text(content, encoding="utf-8")
-    return targets[1]
-
-
-def try_folder(folder: Path) -> None:
-    """Make the folder. Raises ParityInputError if it cannot be made or written: better before the work than after."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ParityInputError(f"{folder}: cannot write a report here: {error.strerror}") from error
 
 
 def render(report: Report, attention: AttentionMaps | None = None) -> str:
@@ -213,7 +186,7 @@ def _figures(comparison: Comparison) -> tuple[float | None, ...]:
 
 def _particulars(report: Report) -> list[tuple[str, str]]:
     """Weights, settings and environment, one line each."""
-    weights, environment = report.weights, report.environment
+    weights = report.weights
     lines = []
     if "tensors" in weights:
         different = weights["different"]
@@ -224,6 +197,5 @@ def _particulars(report: Report) -> list[tuple[str, str]]:
     if "fold_rounding" in weights:
         lines.append(("rounding of folded scales", f"at most {figure(weights['fold_rounding'])} of themselves"))
     lines += [(name, str(value)) for name, value in report.settings.items() if value is not None]
-    lines += environment.get("versions", {}).items()
-    lines += [(name, str(value)) for name, value in environment.items() if name != "versions" and value is not None]
+    lines += list_facts(report.environment)
     return lines

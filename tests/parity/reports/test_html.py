@@ -11,8 +11,9 @@ import pytest
 
 from converter.errors import InputError
 from parity.errors import ParityInputError
+from parity.reports.folder import write_report
 from parity.reports.html.probes import RUNS
-from parity.reports.html.render import MOST_MEASUREMENTS, render, write_report
+from parity.reports.html.render import MOST_MEASUREMENTS, render
 from parity.verdicts.report import Coverage, Report
 from tests.parity.made_reports import MISTAKES, make_report
 
@@ -74,7 +75,9 @@ def test_json_is_the_report(written):
     report, path = written
     text = (path.parent / "report.json").read_text(encoding="utf-8")
     assert json.loads(text, parse_constant=pytest.fail) == json.loads(json.dumps(report.to_json()))
-    assert {file.name for file in path.parent.iterdir()} == {"report.json", "report.html"}
+    assert {file.name for file in path.parent.iterdir()} == {
+        *("report.json", "report.html", "ALIGNMENT.md", "ALIGNMENT.zh-CN.md")
+    }
 
 
 def test_page_is_well_formed_and_says_the_verdict(written, healthy):

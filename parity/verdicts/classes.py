@@ -1,0 +1,30 @@
+"""Which class the outputs choose, pixel by pixel: what a reader of a segmentation sees of a difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classes:
+    """How many of the `total` pixels of one output, on one input, are given the same class by both networks."""
+
+    output: int
+    input: str
+    dtype: str
+    equal: int
+    total: int
+
+
+def count_equal(actual: Tensor, expected: Tensor) -> tuple[int, int] | None:
+    """Equal greatest channels, and all: of logits (N, K, …); None for what is none, or of different shapes."""
+    if actual.shape != expected.shape or expected.ndim < 2 or expected.shape[1] < 2 or not expected.numel():
+        return None
+    if not (actual.is_floating_point() and expected.is_floating_point()):
+        return None
+    chosen = [np.asarray(tensor.detach().cpu().numpy()).argmax(axis=1) for tensor in (actual, expected)]
+    equal = chosen[0] == chosen[1]
+    return int(equal.sum()), int(equal.size)

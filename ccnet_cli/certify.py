@@ -75,7 +75,7 @@ def certify(as_json: bool, depth: str, **options: Any) -> None:
     with phases() as progress:
         certificate = run_gates(Options(depth=int(depth), progress=progress, **options))
     if as_json:
-        click.echo(json.dumps(certificate.to_json(), ensure_ascii=False, allow_nan=False))
+        click.echo(json.dumps(certificate.to_json(), allow_nan=False))
     else:
         print_certificate(certificate)
     sys.exit(0 if certificate else 1)

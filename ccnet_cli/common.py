@@ -7,17 +7,17 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from converter import Reading
-from converter.errors import ConverterError
+from converter.console import PlainConsole, printable
+from converter.errors import ConverterError, InputError
 from twins.processor import configure_processor
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -63,9 +63,10 @@ def reports_errors(interrupted: str = "interrupted") -> Callable[[Command], Comm
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, _interrupt)
             try:
+                check_files(kwargs.values())
                 return command(*args, **kwargs)
             except (ConverterError, EvaluationError, ParityInputError) as error:
-                click.echo(f"error: {error}", err=True)
+                click.echo(f"error: {printable(str(error))}", err=True)
                 sys.exit(error.exit_code)
             except KeyboardInterrupt:
                 click.echo(f"error: {interrupted}", err=True)
@@ -74,6 +75,17 @@ def reports_errors(interrupted: str = "interrupted") -> Callable[[Command], Comm
         return wrapper  # type: ignore[return-value]
 
     return decorate
+
+
+def check_files(values: Iterable[Any]) -> None:
+    """Raise InputError for a path among `values` that is a FIFO, a device or a socket: reading one may never end."""
+    for path in values:
+        try:
+            special = isinstance(path, Path) and path.exists() and not (path.is_file() or path.is_dir())
+        except OSError as error:  # a name that is too long, a folder that may not be searched
+            raise InputError(f"{path}: {error.strerror}") from None
+        if special:
+            raise InputError(f"{path}: is not a regular file")
 
 
 def _interrupt(*_: Any) -> None:
@@ -89,8 +101,8 @@ def command_line() -> str:
 @contextmanager
 def phases() -> Iterator[Callable[[str], None]]:
     """A progress bar on standard error, told the name of each phase as it begins."""
-    columns = (SpinnerColumn(), TextColumn("{task.completed}"), TextColumn("{task.description}"))
-    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.completed}"), TextColumn("{task.description}", markup=False))
+    console = PlainConsole(stderr=True)
     with Progress(
         *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
     ) as bar:

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from cityscapes.totals import Totals
+from converter.console import PlainConsole
 
 
 class RateColumn(ProgressColumn):
@@ -44,9 +45,9 @@ class Display:
 @contextmanager
 def show_progress(console: Console | None = None, *, enabled: bool = True) -> Iterator[Display]:
     """A bar on standard error, if that is a terminal: images, rate, running mIoU and time left."""
-    console = console or Console(stderr=True)
+    console = console or PlainConsole(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         RateColumn(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cityscapes.labels import NAMES
@@ -22,10 +23,10 @@ def print_result(result: Result, console: Console | None = None) -> None:
     """IoU of each class, the means, what was published, and how far the frameworks agree."""
     console = console or wide_console()
     for line in describe(result):
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=True, markup=False)
     console.print(_class_table(result))
     for line in (*published_lines(result), *agreement_lines(result)):
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=True, markup=False)
     if result.totals.agreement is not None and result.totals.agreement.worst:
         console.print(_flip_table(result))
     if not result:
@@ -92,7 +93,7 @@ def _flip_table(result: Result) -> Table:
     for flip in agreement.worst[:5]:
         verdict = "rounding" if flip.margin <= agreement.noise else "unexplained"
         place = f"{flip.row}, {flip.column}"
-        table.add_row(flip.image, place, flip.torch, flip.paddle, f"{flip.margin:.1e}", verdict)
+        table.add_row(escape(flip.image), place, flip.torch, flip.paddle, f"{flip.margin:.1e}", verdict)
     return table
 
 

@@ -48,12 +48,11 @@ def print_way_back(manifest: Manifest, target: Path, console: Console | None = N
     """A port's weights, taken back to a reference of the user's."""
     console = console or wide_console()
     exact = "bit for bit what was converted" if manifest.reversible else "not bit for bit what was converted"
-    console.print(
-        f"{manifest.source['name']}: of {manifest.port}, back to the keys of {manifest.reference}\n"
+    for line in (
+        f"{manifest.source['name']}: of {manifest.port}, back to the keys of {manifest.reference}",
         f"{len(manifest.tensors)} tensors, {exact}",
-        soft_wrap=True,
-        markup=False,
-    )
+    ):
+        console.print(line, soft_wrap=True, markup=False)
     if manifest.target is None:
         console.print("dry run: nothing was written")
         return
@@ -63,12 +62,11 @@ def print_way_back(manifest: Manifest, target: Path, console: Console | None = N
 def print_written(console: Console, target: Path, manifest: Manifest, verified: str) -> None:
     """What was written, and how it was `verified` beyond its bits."""
     assert manifest.target is not None
-    console.print(
-        f"{target}: {manifest.target['bytes'] / 1e6:.1f} MB, sha256 {manifest.target['sha256'][:16]}…\n"
+    for line in (
+        f"{target}: {manifest.target['bytes'] / 1e6:.1f} MB, sha256 {manifest.target['sha256'][:16]}…",
         f"verified: read back bit for bit as planned, and {verified}",
-        soft_wrap=True,
-        markup=False,
-    )
+    ):
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def _describe_source(conversion: Conversion, source: Path) -> Iterator[str]:

@@ -104,7 +104,12 @@ class Exported:
         check_config(description)
         try:
             deploy = DeployConfig(str(description))
+            for file in (deploy.model, deploy.params):
+                if not Path(file).is_file():
+                    raise InputError(f"{file}: is no regular file, which {description} names; export the model again")
             predictor = inference.create_predictor(backend.configure(deploy.model, deploy.params))
+        except InputError:
+            raise
         except Exception as error:  # noqa: BLE001 - a YAML of any shape, and transforms of any kind
             raise InputError(f"{description}: not an exported model ({describe(error)})") from None
         rounding = deploy.dic["Deploy"].get("rounding")

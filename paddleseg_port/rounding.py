@@ -10,9 +10,9 @@ import click
 import numpy as np
 import paddle
 from paddle import Tensor, nn
-from PIL import Image
 
 from converter.errors import ConverterError, InputError
+from recipe.pictures import PictureError, open_picture
 from twins.tolerances import FLOAT32_NOISE_RATIO
 
 Array = np.ndarray[Any, Any]
@@ -74,7 +74,7 @@ def _margins(logits: Array, rows: Array, columns: Array, classes: Array, expecte
 
 def _read_classes(path: Path) -> Array:
     try:
-        with Image.open(path, formats=("PNG",)) as picture:
+        with open_picture(path, ("PNG",)) as picture:
             return np.asarray(picture)
-    except (OSError, SyntaxError, ValueError) as error:
+    except PictureError as error:
         raise InputError(f"{path}: not a readable PNG of classes ({error}); write it with ccnet-seg predict") from None

@@ -37,6 +37,7 @@ def print_certificate(certificate: Certificate, console: Console | None = None) 
         f"{subject['family']}, ResNet-{subject['depth']}, {subject['num_classes']} classes, "
         f"recurrence {subject['recurrence']}: {subject['target']['name']}",
         soft_wrap=True,
+        markup=False,
     )
     console.print(table)
     console.print(f"[bold]{certificate.verdict.upper()}[/bold]: {escape(summarise(certificate))}", soft_wrap=True)

@@ -25,8 +25,8 @@ LISTED = 12
 def print_report(report: Report, console: Console | None = None) -> None:
     """The weights, the pairs, a table of the layers by stage, what was not compared, and the verdict."""
     console = console or wide_console()
-    for line in (*_weight_lines(report), *(f"{note}" for note in report.notes)):
-        console.print(line, soft_wrap=True)
+    for line in (*_weight_lines(report), *report.notes):
+        console.print(line, soft_wrap=True, markup=False)
     if report.pairs and report.coverage.origin != "mapping":
         console.print(_pair_table(report))
     console.print(
@@ -41,7 +41,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
         console.print(escape(f"{report.failures[0].name}: {report.failures[0].comparison.reason}"), soft_wrap=True)
     _print_gaps(report, console)
     for guilty in report.guilty[1:]:
-        console.print(f"also: {guilty.sentence}", soft_wrap=True)
+        console.print(f"also: {guilty.sentence}", soft_wrap=True, markup=False)
     if not report and report.incumbents:
         verdicts = (f"{name} {'passes' if said['passed'] else 'fails'}" for name, said in report.incumbents.items())
         console.print(f"other criteria on the float32 outputs: {', '.join(verdicts)}", soft_wrap=True)
@@ -153,7 +153,7 @@ def _stage_table(report: Report, width: int) -> Table:
         figures = [_worst_figure([layer for layer in layers if _is_in(column, layer)]) for column in shown]
         failures = sum(not layer.comparison for layer in layers)
         row = [*figures, str(failures or "")]
-        table.add_row(stage, *(row if narrow else [str(len(layers)), *row, escape(worst.name)]))
+        table.add_row(escape(stage), *(row if narrow else [str(len(layers)), *row, escape(worst.name)]))
     table.caption = "float64: greatest difference over RMS; float32: distance from the truth, in torch's own"
     return table
 

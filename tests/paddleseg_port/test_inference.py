@@ -98,3 +98,9 @@ def test_other_outputs_and_a_fixed_size(
     output = outputs[0] if isinstance(outputs, list | tuple) else outputs
     assert tuple(output.shape) == shape
     assert np.allclose(output.numpy().sum(1), 1, atol=1e-5) == (output_op == "softmax")
+
+
+def test_an_exported_model_of_other_files_is_refused(exported: Path, dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "deploy.yaml").write_text((exported / "deploy.yaml").read_text().replace("pdiparams", "none"))
+    images = ["--image_path", dataset / "leftImg8bit" / "val"]
+    assert "is no regular file, which" in refuse("infer", "--config", tmp_path / "deploy.yaml", *images)

@@ -14,7 +14,7 @@ OLDEST := ONEDNN_MAX_CPU_ISA=SSE41 MKL_DEBUG_CPU_TYPE=0 MKL_CBWR=COMPATIBLE ATEN
 AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 MKL_DEBUG_CPU_TYPE=5 MKL_CBWR=AVX2 ATEN_CPU_CAPABILITY=avx2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-kernels test-paddle26 check benchmark docs clean
+.PHONY: help install demo test test-kernels test-paddle26 fuzz check benchmark docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -54,6 +54,9 @@ $(PADDLE26)/.installed: pyproject.toml
 	$(PADDLE26)/bin/python -m pip install --quiet --upgrade pip
 	$(PADDLE26)/bin/python -m pip install --quiet --editable '.[cpu,dev]' 'paddlepaddle==2.6.2'
 	@touch $@
+
+fuzz: $(VENV)/.installed-dev ## read damaged and hostile files for five minutes
+	$(BIN)/python -m tests.fuzz
 
 check: $(VENV)/.installed-dev ## ruff and mypy
 	$(BIN)/ruff check .

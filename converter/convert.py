@@ -109,7 +109,7 @@ def convert_file(
         if dry_run:
             deque(_make_tensors(conversion), maxlen=0)
         else:
-            with staged(*output.files) as (staged_target, *staged_manifest):
+            with staged(*output.files, replace=force) as (staged_target, *staged_manifest):
                 _write_verified(staged_target, conversion, load_check, worker, progress)
                 manifest.source = describe_file(source.name, source, source_digest.result())
                 for path in staged_manifest:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from converter.files import Checkpoint
+from converter.files.atomic import recover
 from converter.files.documents import (
     BASE64,
     DTYPE,
@@ -237,6 +238,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 def read_manifest(path: Path) -> Manifest:
     """The manifest at `path`. Raises InputError if it is missing or not one."""
+    recover(path.parent)
     return Manifest(**read_document(path, SCHEMA, "manifest"))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import InputError
+from converter.files.atomic import recover
 from converter.files.entries import Found, find_state, list_sets, name_set
 from converter.files.keys import clean_keys
 from converter.files.kinds import name_kind
@@ -75,6 +76,7 @@ def read_checkpoint(path: Path, reading: Reading | None = None) -> Checkpoint:
     Raises InputError if it is missing, empty, a directory, not a checkpoint, damaged, or names code.
     """
     reading = reading or Reading()
+    recover(path.parent)
     check_readable(path)
     if shard := name_shard(path):
         raise InputError(f"{path}: is {shard}")

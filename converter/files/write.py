@@ -40,7 +40,9 @@ def _write_pth(path: Path, tensors: Named) -> None:
     import torch
 
     # An array may be a read-only view of a file, which torch would warn of.
-    torch.save({name: torch.from_numpy(np.require(array, requirements=["C", "W"])) for name, array in tensors}, path)
+    state = {name: torch.from_numpy(np.require(array, requirements=["C", "W"])) for name, array in tensors}
+    with path.open("wb") as file:  # given a path, torch writes its name into the archive
+        torch.save(state, file)
 
 
 def _write_safetensors(path: Path, tensors: Named) -> None:

@@ -59,3 +59,12 @@ def test_another_reader_refuses_it(tmp_path: Path, ending: str) -> None:
     for other in set(FORMATS.values()) - {FORMATS[ending]}:
         with pytest.raises(Exception, match=r"weights|pickle|archive"):
             read_tensors(path, other)
+
+
+@pytest.mark.parametrize("format_name", sorted(set(FORMATS.values())))
+def test_the_same_tensors_are_the_same_bytes(format_name: str, tmp_path: Path) -> None:
+    """Whatever the file is called, and whoever writes it."""
+    tensors = {"b": np.arange(6.0).reshape(2, 3), "a": np.ones(3, np.float32), "n": np.array(3)}
+    for name in ("one", "another.123-abc.tmp"):
+        write_tensors(tmp_path / name, format_name, tensors.items())
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "another.123-abc.tmp").read_bytes()

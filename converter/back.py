@@ -60,7 +60,7 @@ def convert_back(
         made.add_copy(key, array, array)
     made.reversible = known.reversible
     if not dry_run:
-        with staged(target) as (path,):
+        with staged(target, replace=force) as (path,):
             progress("writing")
             write_tensors(path, FORMATS[target.suffix], tensors.items())
             progress("reading back")

@@ -85,7 +85,7 @@ def convert_for_port(
     assert networks.pairing is not None
     conversion = PortConversion(source.manifest, source.reason, networks.pairing.origin, report)
     if conversion and not dry_run:
-        _write(options, target, source.manifest, exchange, state)
+        _write(options, target, source.manifest, exchange, state, force=force)
     return conversion
 
 
@@ -163,8 +163,10 @@ def _record(source: Source, exchange: Exchange, state: Mapping[str, Array]) -> N
     manifest.dtype = ", ".join(sorted({entry["dtype"] for entry in manifest.tensors}))
 
 
-def _write(options: Options, target: Path, manifest: Manifest, exchange: Exchange, state: Mapping[str, Array]) -> None:
-    with staged(target, manifest_path(target)) as (path, beside):
+def _write(
+    options: Options, target: Path, manifest: Manifest, exchange: Exchange, state: Mapping[str, Array], *, force: bool
+) -> None:
+    with staged(target, manifest_path(target), replace=force) as (path, beside):
         options.progress("writing")
         write_tensors(path, FORMATS[target.suffix], state.items())
         options.progress("reading back")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,11 @@ from torch import nn
 from cityscapes.generate import make_dataset
 from cityscapes.layout import Sample, decode, list_samples
 from families import Preprocessing
+from parity.certify.criteria import find_recipe
+from parity.certify.outputs import Form, find_forms
+from parity.certify.parts.functions import read_parts
+from parity.certify.parts.kit import BUILT, OWN_KIT, Kit, Part, code_of, require
+from parity.certify.parts.trainer import carry_schedule
 from parity.certify.sides import PaddleSide, TorchSide
 from parity.engine.harness import compare_models
 from parity.engine.scalars import apply_scalars
@@ -21,10 +26,13 @@ from parity.networks.inputs import DEFAULT_SIZES, make_images
 from parity.networks.modules import ModuleInfo, paddle_modules, torch_modules
 from parity.networks.port import load_port, load_port_weights
 from parity.networks.reference import load_reference, load_reference_weights
+from parity.networks.user import find_function
 from parity.pairing.match import match_port
 from parity.pairing.propose import Pairing
 from parity.pairing.tensors import Slot, counterparts, match_tensors
 from parity.verdicts.report import Coverage, Report
+from recipe.ohem import Mining
+from recipe.recipe import LOSSES, Recipe, recipe_of
 from twins.build import build_paddle, build_torch, torch_device
 from twins.tensors import flatten
 from twins.weights import WeightPair
@@ -43,6 +51,9 @@ class Subject:
     `reference` names the user's own torch module, into which `source` is loaded; None means the torch twin, with the
     `weights`. Of a user's reference, the family of `weights` gives preprocessing and recipe alone.
 
+    `parts` and `reference_parts` name the functions that give parts of either side (`parity.certify.parts.functions`).
+    `loss_recipe` is the published criterion (`recipe.recipe.LOSSES`) to hold the port's own loss against.
+
     `size` (H, W) is the input of the gates that train; `steps` how many the training gate takes. `folder`
     is for what gates write; `cityscapes` a data set in Cityscapes' layout, generated where there is none.
     """
@@ -60,6 +71,9 @@ class Subject:
     port: str | None = None
     port_weights: Path | None = None
     mapping: dict[str, str] | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
+    reference_parts: Mapping[str, str] = field(default_factory=dict)
+    loss_recipe: str | None = None
     edit: Edit = field(default=lambda side: None)
     progress: Callable[[str], None] = field(default=lambda phase: None)
 
@@ -71,6 +85,53 @@ class Subject:
     def preprocessing(self) -> Preprocessing:
         return self.weights.plan.family.preprocessing
 
+    @property
+    def recipe(self) -> Recipe:
+        """What the family was trained by."""
+        return recipe_of(self.family)
+
+    @cached_property
+    def port_kit(self) -> Kit:
+        """The port's own parts. The twin's are the toolkit's."""
+        given = carry_schedule(read_parts(self.parts, "port"))
+        if self.port is None:
+            return {**OWN_KIT, **given}
+        return {**dict.fromkeys(BUILT, Part(code_of(find_function(self.port, "--port")))), **given}
+
+    @cached_property
+    def reference_kit(self) -> Kit:
+        """The reference's parts: the family's recipe, as the toolkit has it, and a user's own network."""
+        given = read_parts(self.reference_parts, "reference")
+        if self.reference is None:
+            return {**OWN_KIT, **given}
+        network = Part(code_of(find_function(self.reference, "--reference")))
+        built = dict.fromkeys(("network", "weights", "export"), network)
+        return {**{name: part for name, part in OWN_KIT.items() if name not in BUILT}, **built, **given}
+
+    def gives(self, part: str) -> bool:
+        """Whether the port's part is its own, not the toolkit's."""
+        return self.port_kit[part].run is not None
+
+    @cached_property
+    def loss_name(self) -> str:
+        """The criterion of the recipe: what was asked for, or the published one that the port's is nearest to."""
+        return self.loss_recipe or find_recipe(self)
+
+    @property
+    def mining(self) -> Mining | None:
+        """What the reference's criterion mines, where the port's own loss is held against it."""
+        if not self.gives("loss") or self.reference_kit["loss"].run is not None:
+            return None
+        return LOSSES[self.loss_name]
+
+    def code_of(self, parts: Sequence[str]) -> dict[str, str]:
+        """Whose code these parts are, on each side. Raises NotRunError for one that was not given."""
+        kits = {"port": self.port_kit, "reference": self.reference_kit}
+        return {
+            side: "; ".join(dict.fromkeys(require(kit, part, side).code for part in parts))
+            for side, kit in kits.items()
+        }
+
     def torch(self, dtype: str = "float64") -> TorchSide:
         """The reference, freshly built and loaded."""
         import torch
@@ -80,7 +141,7 @@ class Subject:
         apply_scalars(ours, self._boundaries.scalars)
         modules = {path: info for path, info in ours.items() if path in self._followed}
         strays = {f"{path}.{name}": getattr(ours[path].module, name) for path, name in self._strays}
-        return TorchSide(model, modules, dtype, self.preprocessing, strays)
+        return TorchSide(model, modules, dtype, self.preprocessing, strays, self.reference_kit, self.recipe)
 
     def paddle(self, dtype: str = "float64", *, loaded: bool = True) -> PaddleSide:
         """The port, freshly built, loaded unless told otherwise, and edited."""
@@ -92,7 +153,7 @@ class Subject:
             f"{path}.{name}": getattr(theirs[target].module, theirs[target].names[own])
             for (path, name), (target, own) in self._strays.items()
         }
-        side = PaddleSide(model, modules, dtype, self.preprocessing, strays)
+        side = PaddleSide(model, modules, dtype, self.preprocessing, strays, self.port_kit, self.recipe)
         self.edit(side)
         return side
 
@@ -115,6 +176,11 @@ class Subject:
         if self.source is not None:
             load_reference_weights(module, self.source)
         return module.to(torch_device(self.device))
+
+    @cached_property
+    def forms(self) -> tuple[Form, Form]:
+        """How the reference and the port give their outputs in train mode."""
+        return find_forms(self)
 
     @cached_property
     def num_classes(self) -> int:

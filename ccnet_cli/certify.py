@@ -63,6 +63,7 @@ def part_options(command: Command) -> Command:
     "  ccnet-parity certify official.pth out.pdparams --cityscapes cityscapes/ --report report/\n"
     "  ccnet-parity certify official.pth out.pdparams --gates loss,backward,training --steps 40\n"
     "  ccnet-parity certify official.pth --port my_package.my_ccnet:build --port-weights my.pdparams\n"
+    "  ccnet-parity certify official.pth --config my.yml --port-weights my.pdparams\n"
     "  ccnet-parity certify official.pth --port my_ccnet.py:build --loss my_train.py:loss --optimiser my_train.py:sgd\n"
     "\n\nExit code: 0 certified, or every gate asked for passed; 1 not certified or incomplete; 2 bad input."
 )
@@ -92,6 +93,11 @@ def part_options(command: Command) -> Command:
     help="Certify against this torch module of yours, with SOURCE under its own keys; --family gives the recipe.",
 )
 @click.option("--port", metavar="MODULE:FUNCTION", help="Certify this port: a function that returns a Paddle layer.")
+@click.option(
+    "--config",
+    type=PathType,
+    help="Certify what this PaddleSeg config (.yml) describes: model, losses, optimiser, schedule, transforms.",
+)
 @click.option("--port-weights", type=PathType, help="The port's weights (.pdparams), by its own names.")
 @click.option("--mapping", type=PathType, help="JSON object of the reference's path to the port's path.")
 @part_options
@@ -118,7 +124,11 @@ def certify(as_json: bool, depth: str, **options: Any) -> None:
     from parity.certify.run import certify as run_gates
     from parity.certify.tables import print_certificate
 
-    if (options["source"] is None) != (options["target"] is None) and options["port"] is None:
+    if (
+        (options["source"] is None) != (options["target"] is None)
+        and options["port"] is None
+        and options["config"] is None
+    ):
         raise click.UsageError("give SOURCE and TARGET, or neither")
     with phases() as progress:
         certificate = run_gates(Options(depth=int(depth), progress=progress, **options))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from parity.certify.gate import Gate
 from parity.certify.gates import (
     backward,
+    data,
     devices,
     evaluation,
     export,
@@ -68,7 +69,7 @@ GATES: dict[str, Gate] = {
         Gate(
             name="training data",
             description="augmented batches from one random stream",
-            run=training.data,
+            run=data.run,
             exercises=("loader",),
         ),
         Gate(

@@ -113,7 +113,7 @@ class Measured:
 
 def find_recipe(subject: Subject) -> str:
     """The published loss (a key of `LOSSES`) that the port's own is; if it is none, the nearest."""
-    reference, port = subject.torch(), subject.paddle()
+    reference, port = subject.torch(layers=False), subject.paddle(layers=False)
     _, form = subject.forms
     (*_, case) = make_cases(subject, mining=True)
     own = measure(port, port.criterion(), form, case, form.align_corners).loss

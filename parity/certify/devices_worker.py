@@ -112,10 +112,10 @@ def _paddle(part: Part, content: Mapping[str, Array]) -> dict[str, Array]:
 def _paddle_network(settings: dict[str, Any], content: Mapping[str, Array]) -> Any:
     from converter.bridge import to_paddle
     from models_paddle import build_uninitialised, load_weights
-    from parity.networks.port import load_port
+    from parity.networks.port import build_worker
 
-    if settings["port"] is not None:
-        network = load_port(settings["port"])
+    network = build_worker(settings)
+    if network is not None:
         load_weights(network, _section(content, "port"))
         return network
     network = build_uninitialised(**settings["network"])

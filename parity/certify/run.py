@@ -77,6 +77,7 @@ class Options:
     reference: str | None = None
     reading: Reading = field(default_factory=Reading)
     port: str | None = None
+    config: Path | None = None
     port_weights: Path | None = None
     mapping: Path | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -97,7 +98,12 @@ class Options:
     @property
     def has_users_code(self) -> bool:
         """Whether code takes part that may change between two runs."""
-        return bool(self.port or self.reference or self.parts or self.reference_parts)
+        return bool(self.has_port or self.reference or self.parts or self.reference_parts)
+
+    @property
+    def has_port(self) -> bool:
+        """Whether the Paddle side is the user's."""
+        return self.port is not None or self.config is not None
 
 
 def certify(options: Options) -> Certificate:
@@ -127,6 +133,7 @@ def certify(options: Options) -> Certificate:
             reference=options.reference,
             source=options.source if options.reference is not None else None,
             port=options.port,
+            config=options.config,
             port_weights=options.port_weights,
             parts=options.parts,
             reference_parts=options.reference_parts,
@@ -190,10 +197,14 @@ def _run(name: str, subject: Subject) -> Outcome:
 
 
 def _weights(options: Options) -> WeightPair:
-    if options.port is not None and options.target is not None:
-        raise ParityInputError("give TARGET or --port, not both; a port's weights go to --port-weights")
-    if options.port is None and (options.port_weights or options.mapping or options.reference):
-        raise ParityInputError("--port-weights, --mapping and --reference belong to --port")
+    if options.port is not None and options.config is not None:
+        raise ParityInputError("give --port or --config, not both")
+    if options.has_port and options.target is not None:
+        raise ParityInputError(
+            "give TARGET, --port or --config, not two of them; a port's weights go to --port-weights"
+        )
+    if not options.has_port and (options.port_weights or options.mapping or options.reference):
+        raise ParityInputError("--port-weights, --mapping and --reference belong to --port or --config")
     if options.source is None or options.reference is not None:
         family = options.family or "official"
         if not _known_family(family).architecture.heads:
@@ -222,13 +233,13 @@ def _known_family(name: str) -> Any:
 
 
 def _describe(options: Options, weights: WeightPair, recurrence: int) -> dict[str, Any]:
-    target = options.port_weights if options.port is not None else options.target
+    target = options.port_weights if options.has_port else options.target
     files = {
         "source": describe_file(options.source, _digest(weights.torch)),
         "target": describe_file(target, _digest(weights.paddle)),
     }
-    if options.port is not None and target is None:
-        files["target"] = {"name": options.port, "sha256": None}
+    if options.has_port and target is None:
+        files["target"] = {"name": options.port or str(options.config), "sha256": None}
     plan = weights.plan
     return {
         **files,
@@ -237,6 +248,7 @@ def _describe(options: Options, weights: WeightPair, recurrence: int) -> dict[st
         "depth": plan.depth,
         "num_classes": plan.num_classes,
         "port": options.port,
+        "config": None if options.config is None else str(options.config),
         "reference": options.reference,
         "parts": {"port": dict(options.parts), "reference": dict(options.reference_parts)},
     }

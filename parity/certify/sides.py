@@ -15,7 +15,7 @@ from families import Preprocessing
 from parity.certify.parts.kit import Kit, Part, carried_by_the_optimiser, require
 from parity.certify.parts.trainer import GivenTrainer, make_paddle, make_torch
 from parity.networks.modules import ModuleInfo
-from recipe.augmentation import Augmentation
+from recipe.augmentation import CROP, Augmentation
 from recipe.ohem import Mining
 from recipe.preprocessing import preprocess
 from recipe.recipe import Recipe
@@ -117,7 +117,7 @@ class Side(ABC):
         """Name -> gradient, of the parameters that have one."""
         return {n: self.array(p.grad) for n, p in self.parameters.items() if p.grad is not None}
 
-    def own(self, part: str) -> Callable[..., Any] | None:
+    def own(self, part: str) -> Any:
         """What the side's own part runs; None for the toolkit's. Raises NotRunError if it was not given."""
         return require(self.kit, part, self.name).run
 
@@ -126,7 +126,7 @@ class Side(ABC):
         own = self.own("preprocessing")
         return preprocess(pixels, self.preprocessing) if own is None else np.asarray(own(pixels))
 
-    def augmentation(self, crop: tuple[int, int]) -> Augmentation:
+    def augmentation(self, crop: tuple[int, int] = CROP) -> Augmentation:
         """The toolkit's training augmentation."""
         return Augmentation(preprocessing=self.preprocessing, crop=crop)
 
@@ -174,6 +174,13 @@ class Side(ABC):
     def train(self) -> None:
         """Put the network in train mode."""
         self.model.train()
+
+    def evaluate_dropout(self) -> None:
+        """Let the layers that drop at random drop nothing."""
+        layers = self.model.modules() if self.framework == "torch" else self.model.sublayers()
+        for layer in layers:
+            if "dropout" in type(layer).__name__.lower():
+                layer.eval()
 
     def dropout_factor(self, path: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         """The factor (0 or 1 / (1 - p)) by which the dropout at `path` multiplies features (N, C, H, W).

@@ -18,13 +18,14 @@ from parity.certify.criteria import find_recipe
 from parity.certify.outputs import Form, find_forms
 from parity.certify.parts.functions import read_parts
 from parity.certify.parts.kit import BUILT, OWN_KIT, Kit, Part, code_of, require
+from parity.certify.parts.paddleseg import read_config
 from parity.certify.parts.trainer import carry_schedule
 from parity.certify.sides import PaddleSide, TorchSide
 from parity.engine.harness import compare_models
 from parity.engine.scalars import apply_scalars
 from parity.networks.inputs import DEFAULT_SIZES, make_images
 from parity.networks.modules import ModuleInfo, paddle_modules, torch_modules
-from parity.networks.port import load_port, load_port_weights
+from parity.networks.port import build_named, load_port_weights
 from parity.networks.reference import load_reference, load_reference_weights
 from parity.networks.user import find_function
 from parity.pairing.match import match_port
@@ -48,11 +49,12 @@ STANDIN_SIZE = (128, 256)
 class Subject:
     """The port and its reference. `edit` is a training mutant: it changes each Paddle side as it is built.
 
-    `reference` names the user's own torch module, into which `source` is loaded; None means the torch twin, with the
-    `weights`. Of a user's reference, the family of `weights` gives preprocessing and recipe alone.
-
-    `parts` and `reference_parts` name the functions that give parts of either side (`parity.certify.parts.functions`).
-    `loss_recipe` is the published criterion (`recipe.recipe.LOSSES`) to hold the port's own loss against.
+    `port` names a function that returns the user's Paddle layer, `config` a PaddleSeg config that describes one with
+    all its parts; without either the port is the twin. `reference` names the user's own torch module, into which
+    `source` is loaded; None means the torch twin, with the `weights`. Of a user's reference, the family of `weights`
+    gives preprocessing and recipe alone. `parts` and `reference_parts` name functions that give parts of either side
+    (`parity.certify.parts.functions`). `loss_recipe` is the published criterion (`recipe.recipe.LOSSES`) to hold the
+    port's own loss against.
 
     `size` (H, W) is the input of the gates that train; `steps` how many the training gate takes. `folder`
     is for what gates write; `cityscapes` a data set in Cityscapes' layout, generated where there is none.
@@ -69,6 +71,7 @@ class Subject:
     reference: str | None = None
     source: Path | None = None
     port: str | None = None
+    config: Path | None = None
     port_weights: Path | None = None
     mapping: dict[str, str] | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -86,6 +89,21 @@ class Subject:
         return self.weights.plan.family.preprocessing
 
     @property
+    def has_port(self) -> bool:
+        """Whether the Paddle side is the user's, a function's layer or a config's model, and not the twin."""
+        return self.port is not None or self.config is not None
+
+    @property
+    def _is_twin(self) -> bool:
+        """Whether both networks are the toolkit's, with equal paths."""
+        return not self.has_port and self.reference is None
+
+    @property
+    def named_port(self) -> dict[str, str | None]:
+        """What a worker needs to build the port again."""
+        return {"port": self.port, "config": None if self.config is None else str(self.config)}
+
+    @property
     def recipe(self) -> Recipe:
         """What the family was trained by."""
         return recipe_of(self.family)
@@ -94,6 +112,8 @@ class Subject:
     def port_kit(self) -> Kit:
         """The port's own parts. The twin's are the toolkit's."""
         given = carry_schedule(read_parts(self.parts, "port"))
+        if self.config is not None:
+            return {**read_config(self.config), **given}
         if self.port is None:
             return {**OWN_KIT, **given}
         return {**dict.fromkeys(BUILT, Part(code_of(find_function(self.port, "--port")))), **given}
@@ -132,26 +152,33 @@ class Subject:
             for side, kit in kits.items()
         }
 
-    def torch(self, dtype: str = "float64") -> TorchSide:
-        """The reference, freshly built and loaded."""
+    def torch(self, dtype: str = "float64", *, layers: bool = True) -> TorchSide:
+        """The reference, freshly built and loaded; without `layers`, a port's boundaries are not looked for.
+
+        Tensors are known then, but no modules.
+        """
         import torch
 
+        layers = layers or self._is_twin
         model = self.make_reference().to(getattr(torch, dtype))
         ours = torch_modules(model)
-        apply_scalars(ours, self._boundaries.scalars)
-        modules = {path: info for path, info in ours.items() if path in self._followed}
-        strays = {f"{path}.{name}": getattr(ours[path].module, name) for path, name in self._strays}
+        if layers:
+            apply_scalars(ours, self._boundaries.scalars)
+        modules = {path: info for path, info in ours.items() if layers and path in self._followed}
+        strays = {f"{path}.{name}": getattr(ours[path].module, name) for path, name in self._strays(layers)}
         return TorchSide(model, modules, dtype, self.preprocessing, strays, self.reference_kit, self.recipe)
 
-    def paddle(self, dtype: str = "float64", *, loaded: bool = True) -> PaddleSide:
+    def paddle(self, dtype: str = "float64", *, loaded: bool = True, layers: bool = True) -> PaddleSide:
         """The port, freshly built, loaded unless told otherwise, and edited."""
+        layers = layers or self._is_twin
         model = self.make_port(loaded=loaded)
         model.to(dtype=dtype)
         theirs = paddle_modules(model)
-        modules = {path: self._renamed(path, theirs[target]) for path, target in self._followed.items()}
+        followed = self._followed if layers else {}
+        modules = {path: self._renamed(path, theirs[target]) for path, target in followed.items()}
         strays = {
             f"{path}.{name}": getattr(theirs[target].module, theirs[target].names[own])
-            for (path, name), (target, own) in self._strays.items()
+            for (path, name), (target, own) in self._strays(layers).items()
         }
         side = PaddleSide(model, modules, dtype, self.preprocessing, strays, self.port_kit, self.recipe)
         self.edit(side)
@@ -196,9 +223,9 @@ class Subject:
 
     def make_port(self, *, loaded: bool = True) -> Any:
         """The Paddle network in float32, before any edit."""
-        if self.port is None:
+        if not self.has_port:
             return build_paddle(self.weights, recurrence=self.recurrence)
-        layer = load_port(self.port)
+        layer = build_named(self.port, self.config)
         if self.port_weights is not None and loaded:
             load_port_weights(layer, self.port_weights)
         elif loaded:
@@ -208,7 +235,7 @@ class Subject:
     @property
     def comes_loaded(self) -> bool:
         """Whether the port's function returns it with its weights, so that nobody sees how it would begin."""
-        return self.port is not None and self.port_weights is None and not self.port_summary["copied"]
+        return self.has_port and self.port_weights is None and not self.port_summary["copied"]
 
     @cached_property
     def port_summary(self) -> dict[str, Any]:
@@ -235,18 +262,21 @@ class Subject:
     @cached_property
     def _boundaries(self) -> Report:
         """How the port corresponds, by a comparison in evaluation mode. The twin does throughout."""
-        if self.port is None and self.reference is None:
+        if self._is_twin:
             return Report(layers=(), coverage=Coverage(paired=()))
         self.progress("boundaries of the port's modules")
         ours = self.make_reference()
         images = make_images(DEFAULT_SIZES[0], seed=self.seed)
         return compare_models(ours, self.make_port(), images, pairs=self.pairing, mode="isolated", dtypes=["float64"])
 
+    def _strays(self, layers: bool) -> dict[Slot, Slot]:
+        """The reference's tensors and the port's places of them; with `layers`, those outside followed counterparts."""
+        followed = self._followed if layers else {}
+        return {ours: theirs for ours, theirs in self._slots.items() if followed.get(ours[0]) != theirs[0]}
+
     @cached_property
-    def _strays(self) -> dict[Slot, Slot]:
-        """Torch's parameters that the port keeps in another module than a followed counterpart, and where."""
-        matched = match_tensors(self._ours, paddle_modules(self.make_port()), self.pairing)
-        return {ours: theirs for ours, theirs in matched.items() if self._followed.get(ours[0]) != theirs[0]}
+    def _slots(self) -> dict[Slot, Slot]:
+        return dict(match_tensors(self._ours, paddle_modules(self.make_port()), self.pairing))
 
     @cached_property
     def dataset(self) -> Path:

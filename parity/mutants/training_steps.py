@@ -148,4 +148,4 @@ def _edit_trainer(side: PaddleSide, edit: Callable[[Any], Any]) -> None:
 
 def _edit_augmentation(side: PaddleSide, edit: Callable[[Augmentation], Augmentation]) -> None:
     make = side.augmentation
-    side.augmentation = lambda crop: edit(make(crop))  # type: ignore[method-assign]
+    side.augmentation = lambda *crop: edit(make(*crop))  # type: ignore[method-assign]

@@ -53,11 +53,11 @@ def _write_case(subject: Subject, folder: Path, *, synchronised: bool) -> Path:
         "batch": len(images),
         "meeting": (folder / "meeting").as_uri(),
         "synchronised": synchronised,
-        "port": subject.port,
+        **subject.named_port,
     }
     source = folder / "case.npz"
     tensors = {f"tensors/{name}": array for name, array in weights.torch.items()}
-    if subject.port is not None:
+    if subject.has_port:
         state = subject.make_port().state_dict()
         tensors |= {f"port/{name}": tensor.numpy() for name, tensor in state.items()}
     np.savez(source, settings=json.dumps(settings), images=images, **tensors)

@@ -57,7 +57,7 @@ def _fresh(subject: Subject) -> tuple[dict[str, Array], dict[str, Array]]:
     paddle.seed(subject.seed + 2)
     ours, theirs = subject.torch("float32"), subject.paddle("float32", loaded=False)
     ours.initialise(subject.family)
-    if subject.port is None:  # a port begins as its own function makes it
+    if not subject.has_port:  # a port begins as its own function makes it
         theirs.initialise(subject.family)
     found = [{name: side.array(tensor) for name, tensor in side.parameters.items()} for side in (ours, theirs)]
     return found[0], found[1]

@@ -17,7 +17,7 @@ def run(subject: Subject) -> Evidence:
     The toolkit's own are tried with several strategies of mining; a port's own loss is one, and is held against the
     recipe's, on large pictures too.
     """
-    sides = subject.torch(), subject.paddle()
+    sides = subject.torch(layers=False), subject.paddle(layers=False)
     if not subject.gives("loss"):
         checks = [
             check
@@ -35,7 +35,8 @@ def run(subject: Subject) -> Evidence:
     ]
     chosen = "asked for" if subject.loss_recipe is not None else "the nearest published; --recipe names another"
     remarks = [f"held against the {subject.family} recipe with {name}, {chosen}"] if own is None else []
-    return Evidence(checks=[*_corners(subject), *checks], remarks=remarks)
+    corners = subject.forms[1].check_corners(subject.preprocessing.align_corners, "loss")
+    return Evidence(checks=[*corners, *checks], remarks=remarks)
 
 
 def _compare(
@@ -54,20 +55,4 @@ def _compare(
     return [
         Check(name=name, measured=relative(actual.loss, expected.loss), limit=limit, reason=reason, detail=detail),
         Check(name=f"gradient of {name}", measured=distance, limit=limit, reason=reason, detail=where),
-    ]
-
-
-def _corners(subject: Subject) -> list[Check]:
-    """Of a port that resizes its logits by itself: as the reference's criterion does?"""
-    own, expected = subject.forms[1].align_corners, subject.preprocessing.align_corners
-    if own is None:
-        return []
-    return [
-        Check(
-            name="resize of logits",
-            measured=float(own != expected),
-            limit=0.0,
-            reason="the loss is of the logits at the labels' size",
-            detail=f"align_corners {own} in the port's network, {expected} in the reference's loss",
-        )
     ]

@@ -5,6 +5,7 @@ Gradients are given, not computed: the loss is the sum of each parameter times a
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -49,26 +50,48 @@ def regularisation(subject: Subject) -> Evidence:
 def learning_rate(subject: Subject) -> Evidence:
     """The rate of every step of the recipe, and of one beyond its end."""
     recipe = subject.recipe
-    rates = [_rates(side, recipe.steps) for side in (subject.torch(), subject.paddle())]
-    distances = np.abs(rates[0] - rates[1]) / recipe.base_rate
-    step = int(np.argmax(distances > RATE)) if (distances > RATE).any() else int(np.argmax(distances))
-    detail = f"step {step}: the port's {rates[1][step]:.12g}, the reference's {rates[0][step]:.12g}"
-    check = Check(name="rate", measured=float(distances[step]), limit=RATE, reason=RATE_REASON, detail=detail)
-    return Evidence(checks=[check], remarks=[f"{recipe.steps} steps from {recipe.base_rate:g} to {rates[0][-1]:.3g}"])
+    expected, actual = (
+        _rates(side, recipe.steps) for side in (subject.torch(layers=False), subject.paddle(layers=False))
+    )
+    distances = np.abs(actual - expected) / recipe.base_rate
+    places = {"the first step": 0, "a step": int(np.argmax(distances)), "the step beyond the end": recipe.steps}
+    checks = [
+        Check(
+            name=f"rate of {name}",
+            measured=float(distances[step]),
+            limit=RATE,
+            reason=RATE_REASON,
+            detail=f"step {step}: the port's {actual[step]:.12g}, the reference's {expected[step]:.12g}",
+        )
+        for name, step in places.items()
+    ]
+    iterations = subject.port_kit["schedule"].facts.get("iterations", recipe.steps)
+    checks.append(
+        Check(
+            name="iterations",
+            measured=abs(iterations - recipe.steps),
+            limit=EXACT,
+            reason="the schedule is as long as the training",
+            detail=f"the port's {iterations}, the reference's {recipe.steps}",
+        )
+    )
+    return Evidence(checks=checks, remarks=[f"{recipe.steps} steps from {recipe.base_rate:g} to {expected[-1]:.3g}"])
 
 
 def _rates(side: Side, steps: int) -> Array:
     trainer = side.make_trainer(None)
     found = []
-    for _ in range(steps + 1):
-        found.append(trainer.rate)
-        trainer.schedule.step()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch misses the optimiser's steps, which no rate depends on
+        for _ in range(steps + 1):
+            found.append(trainer.rate)
+            trainer.schedule.step()
     return np.array(found)
 
 
 def _compare(subject: Subject, what: str, *, decay: bool) -> tuple[list[Check], tuple[set[str], set[str]]]:
     """Both sides' updates step by step, and the names of the parameters that the last one changed on each."""
-    port, reference = subject.paddle(), subject.torch()
+    port, reference = subject.paddle(layers=False), subject.torch(layers=False)
     load_state(reference, port.state())
     expected_steps, actual_steps = (_updates(subject, side, decay=decay) for side in (reference, port))
     checks = []
@@ -76,11 +99,21 @@ def _compare(subject: Subject, what: str, *, decay: bool) -> tuple[list[Check], 
     for step, (expected, actual) in enumerate(zip(expected_steps, actual_steps, strict=True), 1):
         scales = greatest(expected)
         distance, where = worst(actual, expected, scales)
+        detail = f"{where}{_share(actual, expected, where)}"
         checks.append(
-            Check(name=f"{what}, step {step}", measured=distance, limit=UPDATE, reason=UPDATE_REASON, detail=where)
+            Check(name=f"{what}, step {step}", measured=distance, limit=UPDATE, reason=UPDATE_REASON, detail=detail)
         )
         changed = {n for n, v in scales.items() if v}, {n for n, v in greatest(actual).items() if v}
     return checks, changed
+
+
+def _share(actual: Mapping[str, Array], expected: Mapping[str, Array], name: str) -> str:
+    """How large the port's change of the parameter is, where it is of the reference's form."""
+    if name not in actual or name not in expected or not np.abs(expected[name]).max():
+        return ""
+    own, wanted = actual[name].ravel(), expected[name].ravel()
+    share = float(own @ wanted / (wanted @ wanted))
+    return f", {share:.6g} times the reference's"
 
 
 def _updates(subject: Subject, side: Side, *, decay: bool) -> Iterator[dict[str, Array]]:

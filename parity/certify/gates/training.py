@@ -1,4 +1,4 @@
-"""Gates "training data" and "training": batches from one random stream, and what a number of steps on them do."""
+"""Gate "training": what a number of steps on the same batches do, by each side's own loss, optimiser and schedule."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from parity.certify.gate import Check, Evidence
+from parity.certify.gate import Check, Evidence, NotRunError
+from parity.certify.gates.data import BATCH, load
 from parity.certify.limits import (
     DIVERGENCE,
     DIVERGENCE_REASON,
-    EXACT,
-    EXACT_REASON,
     LOSS,
     LOSS_REASON,
     STEP,
@@ -25,16 +24,13 @@ from parity.certify.measure import Found, greatest, noise_ratio, relative, worst
 from parity.certify.outputs import in_order
 from parity.certify.sides import STATISTICS, Side
 from parity.certify.state import load_state, velocities
-from parity.certify.subject import Subject, decoded
-from recipe.dataset import TrainingSet
+from parity.certify.subject import Subject
 from twins.tolerances import FLOAT32_NOISE_RATIO
 
 Array = np.ndarray[Any, Any]
 Batch = tuple[Array, Array]
 State = dict[str, Array]
 
-PICTURES, BATCH = 16, 2
-COMPARED_BATCHES = 16
 NAMES = {"torch": "torch", "paddle": "Paddle"}
 CHANCE = 1e-3
 """Of the loss: one rounded activation on the other side of a ReLU moves a trajectory as far within some steps,
@@ -51,29 +47,9 @@ class _Run:
     statistics: State = field(default_factory=dict)
 
 
-def data(subject: Subject) -> Evidence:
-    """The first augmented batches of both loaders, value by value."""
-    sides = subject.torch("float32"), subject.paddle("float32")
-    # As large as the pictures: scaled down they are padded, scaled up they are cropped.
-    crop = decoded(subject.samples("train", 1)[0])[1].shape
-    ours, theirs = (_load(subject, side, COMPARED_BATCHES, (crop[0], crop[1])) for side in sides)
-    counts = {"images": 0, "labels": 0}
-    ignored = []
-    for expected, actual in zip(ours, theirs, strict=True):
-        for name, left, right in zip(counts, expected, actual, strict=True):
-            same = left.shape == right.shape and left.dtype == right.dtype
-            counts[name] += int((left != right).sum()) if same else left.size
-        ignored.append(float((expected[1] == 255).mean()))
-    checks = [
-        Check(name=f"values of {name} that differ", measured=count, limit=EXACT, reason=EXACT_REASON)
-        for name, count in counts.items()
-    ]
-    return Evidence(checks=checks, remarks=[f"{len(ignored)} batches of {BATCH}, {np.mean(ignored):.1%} ignored"])
-
-
 def run(subject: Subject) -> Evidence:
     """Steps on the same batches: each from torch's state, and as they come, in both precisions."""
-    batches = list(_load(subject, subject.torch("float32"), subject.steps, subject.size))
+    batches = list(_batches(subject))
     checks = _isolated(subject, batches[: len(TRAJECTORY)])
     runs = {}
     for dtype in ("float64", "float32"):
@@ -122,13 +98,30 @@ def _statistics(exact: State, _: State, rounded: State, actual: State) -> Check:
     )
 
 
-def _load(subject: Subject, side: Side, count: int, crop: tuple[int, int]) -> Iterator[Batch]:
-    """Batches as the toolkit's loader of `side`'s framework gives them, as arrays."""
-    samples = subject.samples("train", PICTURES)
-    augmentation = side.augmentation(crop)
-    training_set = TrainingSet(samples, decoded, augmentation, length=count * BATCH, seed=subject.seed)
-    for images, labels in side.loader(training_set, batch=BATCH):
-        yield side.array(images), side.array(labels)
+def _batches(subject: Subject) -> Iterator[Batch]:
+    """The batches that all networks train on: the port's own loader's, cut to the gate's size, or the toolkit's."""
+    source = subject.port_kit["loader"].run if "loader" in subject.port_kit else None
+    if source is None:
+        yield from load(subject, subject.torch("float32", layers=False), subject.steps, subject.size)
+        return
+    height, width = subject.size
+    for (images, labels), _ in zip(source.batches(subject.dataset), range(subject.steps), strict=False):
+        if len(images) < BATCH or images.shape[2] < height or images.shape[3] < width:
+            raise NotRunError(
+                f"the port's own loader gives {images.shape}, less than {BATCH} pictures of {subject.size}"
+            )
+        pairs = [_cut(*pair, subject.size) for pair in zip(images[:BATCH], labels[:BATCH], strict=True)]
+        yield np.stack([image for image, _ in pairs]), np.stack([label for _, label in pairs])
+
+
+def _cut(image: Array, labels: Array, size: tuple[int, int]) -> Batch:
+    """A piece of `size` (H, W) from the middle of the labelled pixels: without one a loss means nothing."""
+    middle = [int(np.median(places)) if len(places) else 0 for places in np.nonzero(labels != 255)]
+    rows, columns = (
+        slice(start := min(max(centre - side // 2, 0), whole - side), start + side)
+        for centre, side, whole in zip(middle, size, labels.shape, strict=True)
+    )
+    return image[:, rows, columns], labels[rows, columns]
 
 
 def _scaled(batch: Batch) -> Batch:

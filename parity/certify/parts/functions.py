@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from parity.certify.parts.kit import OPTIONS, Kit, Part, code_of
+from parity.certify.parts.loaders import FunctionSource
 from parity.errors import ParityInputError
 from parity.networks.user import find_function
 from twins.tensors import flatten
@@ -102,11 +103,11 @@ def takes(function: Function) -> int:
     return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in own)
 
 
-ADAPTERS: dict[str, Callable[[Function], Function]] = {
+ADAPTERS: dict[str, Callable[[Function], Any]] = {
     "preprocessing": _adapt_preprocessing,
     "loss": _adapt_loss,
     "optimiser": _adapt_optimiser,
     "schedule": lambda function: function,
-    "loader": lambda function: function,
+    "loader": FunctionSource,
     "metric": _adapt_metric,
 }

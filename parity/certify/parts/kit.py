@@ -8,8 +8,8 @@ require(kit, "schedule", "port")  # NotRunError: the port's own schedule was not
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,14 @@ BUILT = ("network", "weights", "initialiser", "export")
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a side: where it is written, and what runs. `run` is None for the toolkit's own."""
+    """One part of a side: where it is written, and what runs. `run` is None for the toolkit's own.
+
+    `facts` are numbers that a config says beside it.
+    """
 
     code: str = TOOLKIT
-    run: Callable[..., Any] | None = None
+    run: Any = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 Kit = Mapping[str, Part]

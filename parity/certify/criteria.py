@@ -81,7 +81,19 @@ def resize(logits: Array, size: Sequence[int], *, align_corners: bool) -> Array:
 
 
 def measure(side: Side, criterion: Any, form: Form | None, case: Case, corners: bool | None) -> Measured:
-    """The loss of `case`, and the gradients of its logits, by name.
+    """The loss of `case`, and the gradients of its logits, by name."""
+    loss, tensors = _compute(side, criterion, form, case, corners)
+    loss.backward()
+    names = ("logits", "auxiliary")
+    gradients = {
+        name: side.array(tensor.grad) for name, tensor in zip(names, tensors, strict=True) if tensor.grad is not None
+    }
+    value = side.array(loss)
+    return Measured(float(value.reshape(())), gradients, value.dtype == np.float32)
+
+
+def _compute(side: Side, criterion: Any, form: Form | None, case: Case, corners: bool | None) -> tuple[Any, list[Any]]:
+    """The loss of `case`, in the graph, and the logits that it is of.
 
     With `corners`, a network resizes its logits by itself, and the criterion is given them resized so; `form` is that
     of its outputs, None for a tuple.
@@ -92,14 +104,8 @@ def measure(side: Side, criterion: Any, form: Form | None, case: Case, corners: 
     tensors = [side.tensor(array) for array in arrays]
     for tensor in tensors:
         side.require_gradient(tensor)
-    loss = criterion(tuple(tensors) if form is None else form.make(tensors), side.tensor(case.labels))
-    loss.backward()
-    names = ("logits", "auxiliary")
-    gradients = {
-        name: side.array(tensor.grad) for name, tensor in zip(names, tensors, strict=True) if tensor.grad is not None
-    }
-    value = side.array(loss)
-    return Measured(float(value.reshape(())), gradients, value.dtype == np.float32)
+    outputs = tuple(tensors) if form is None else form.make(tensors)
+    return criterion(outputs, side.tensor(case.labels)), tensors
 
 
 @dataclass(frozen=True)
@@ -116,9 +122,12 @@ def find_recipe(subject: Subject) -> str:
     reference, port = subject.torch(layers=False), subject.paddle(layers=False)
     _, form = subject.forms
     (*_, case) = make_cases(subject, mining=True)
-    own = measure(port, port.criterion(), form, case, form.align_corners).loss
+
+    def loss_of(side: Side, criterion: Any, own: Form | None) -> float:
+        return float(side.array(_compute(side, criterion, own, case, form.align_corners)[0]).reshape(()))
+
+    actual = loss_of(port, port.criterion(), form)
     distances = {
-        name: relative(own, measure(reference, reference.criterion(mining), None, case, form.align_corners).loss)
-        for name, mining in LOSSES.items()
+        name: relative(actual, loss_of(reference, reference.criterion(mining), None)) for name, mining in LOSSES.items()
     }
     return min(distances, key=lambda name: distances[name])

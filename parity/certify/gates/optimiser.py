@@ -54,7 +54,15 @@ def learning_rate(subject: Subject) -> Evidence:
         _rates(side, recipe.steps) for side in (subject.torch(layers=False), subject.paddle(layers=False))
     )
     distances = np.abs(actual - expected) / recipe.base_rate
-    places = {"the first step": 0, "a step": int(np.argmax(distances)), "the step beyond the end": recipe.steps}
+    places = {"the first step": 0, "the step beyond the end": recipe.steps, "a step": int(np.argmax(distances))}
+    iterations = subject.port_kit["schedule"].facts.get("iterations", recipe.steps)
+    length = Check(
+        name="iterations",
+        measured=abs(iterations - recipe.steps),
+        limit=EXACT,
+        reason="the schedule is as long as the training",
+        detail=f"the port's {iterations}, the reference's {recipe.steps}",
+    )
     checks = [
         Check(
             name=f"rate of {name}",
@@ -65,17 +73,9 @@ def learning_rate(subject: Subject) -> Evidence:
         )
         for name, step in places.items()
     ]
-    iterations = subject.port_kit["schedule"].facts.get("iterations", recipe.steps)
-    checks.append(
-        Check(
-            name="iterations",
-            measured=abs(iterations - recipe.steps),
-            limit=EXACT,
-            reason="the schedule is as long as the training",
-            detail=f"the port's {iterations}, the reference's {recipe.steps}",
-        )
+    return Evidence(
+        checks=[length, *checks], remarks=[f"{recipe.steps} steps from {recipe.base_rate:g} to {expected[-1]:.3g}"]
     )
-    return Evidence(checks=checks, remarks=[f"{recipe.steps} steps from {recipe.base_rate:g} to {expected[-1]:.3g}"])
 
 
 def _rates(side: Side, steps: int) -> Array:

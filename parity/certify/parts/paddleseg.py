@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import random
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import cached_property
 from itertools import count
@@ -50,6 +51,15 @@ def read_config(path: Path) -> Kit:
     }
 
 
+@contextmanager
+def _building() -> Iterator[None]:
+    """Within, PaddleSeg builds: it reads no file but by our readers, fetches none, and keeps its log to errors."""
+    from paddleseg_port.files import guarded_files
+
+    with guarded_files(downloads=False), printing_to_stderr(), only_logging_errors():
+        yield
+
+
 class SegConfig:
     """A config, and what PaddleSeg makes of its sections."""
 
@@ -58,7 +68,7 @@ class SegConfig:
         from paddleseg_port.build import make_builder
 
         self.path = path
-        with printing_to_stderr(), only_logging_errors():
+        with _building():
             self.builder = make_builder(path)
 
     def part(self, section: str, run: Any, **facts: Any) -> Part:
@@ -70,7 +80,7 @@ class SegConfig:
         """PaddleSeg's component of these settings."""
         from paddleseg_port.build import explains
 
-        with explains(self.path), printing_to_stderr(), only_logging_errors():
+        with _building(), explains(self.path):
             return self.builder.build_component(settings)
 
     @cached_property
@@ -97,7 +107,7 @@ class SegConfig:
         settings["type"] = {"adam": "Adam", "sgd": "SGD"}.get(settings["type"], settings["type"])
         if settings["type"] == "SGD" and "momentum" in settings:
             settings["type"] = "Momentum"
-        with explains(self.path):
+        with _building(), explains(self.path):
             rates = SegBuilder(self.builder.config).lr_scheduler
         return self.build(settings)(model, rates)
 

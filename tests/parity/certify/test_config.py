@@ -101,10 +101,6 @@ def paddlesegs_cross_entropy(settings: dict[str, Any]) -> None:
     settings["loss"]["types"][0] = {"type": "CrossEntropyLoss", "ignore_index": 255}
 
 
-def paddlesegs_ohem(settings: dict[str, Any]) -> None:
-    settings["loss"]["types"][0] = {"type": "OhemCrossEntropyLoss", "min_kept": 100000}
-
-
 def normalised(dataset: str, **values: Any) -> Edit:
     def edit(settings: dict[str, Any]) -> None:
         transforms = settings[dataset]["transforms"]
@@ -127,7 +123,7 @@ MISTAKES: dict[str, tuple[str, Edit, str]] = {
     "momentum": ("optimiser", change("optimizer", momentum=0.99), "update, step 2"),
     "clipped gradients": (
         "optimiser",
-        change("optimizer", grad_clip_cfg={"name": "ClipGradByNorm", "clip_norm": 1.0}),
+        change("optimizer", grad_clip_cfg={"name": "ClipGradByGlobalNorm", "clip_norm": 1.0}),
         "update, step 1",
     ),
     "another rate for the head": (
@@ -149,11 +145,9 @@ MISTAKES: dict[str, tuple[str, Edit, str]] = {
         "rate of the first step",
     ),
     "iterations": ("learning rate", lambda settings: settings.update(iters=80000), "80000"),
-    "auxiliary weight": ("loss", change("loss", coef=[1, 0.5]), "loss" if False else "ohem"),
+    "auxiliary weight": ("loss", change("loss", coef=[1, 0.5]), "ohem"),
     "PaddleSeg's cross-entropy": ("loss", paddlesegs_cross_entropy, "cross-entropy"),
-    "PaddleSeg's mining": ("loss", paddlesegs_ohem, "ohem"),
     "threshold": ("loss", loss(0, thresh=0.6), "large picture"),
-    "pixels kept": ("loss", loss(0, min_kept=10000), "ohem"),
     "mean and deviation": ("validation data", normalised("val_dataset"), "channel means"),
     "normalisation in training": ("training data", normalised("train_dataset"), "values"),
     "scales": ("training data", transform("ResizeStepScaling", min_scale_factor=0.5), "least scale"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -9,12 +10,51 @@ from typing import Any
 
 import click
 
-from ccnet_cli.common import PathType, family_option, json_option, phases, reading_options, reports_errors
+from ccnet_cli.common import Command, PathType, family_option, json_option, phases, reading_options, reports_errors
+from recipe.recipe import LOSSES
 
 
 def split_names(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """`a,b` and `a` `b` alike; `learning-rate` is `learning rate`."""
     return tuple(name.strip().replace("-", " ") for value in values for name in value.split(",") if name.strip())
+
+
+PARTS = {
+    "preprocess": ("preprocessing", "takes RGB pixels (H, W, 3) uint8, returns (3, H, W)"),
+    "loss": ("loss", "takes (outputs, labels), returns a scalar tensor"),
+    "optimiser": ("optimiser", "takes parameters (and a schedule), returns an optimiser"),
+    "schedule": ("schedule", "takes nothing, returns the framework's schedule; or takes a step, returns its rate"),
+    "loader": ("loader", "takes a folder in Cityscapes' layout, returns training batches (images, labels)"),
+    "metric": ("metric", "takes class numbers (predictions, labels), returns the mIoU or a confusion matrix"),
+}
+"""Option -> part, and what its function takes and returns."""
+
+
+def part_options(command: Command) -> Command:
+    """The options that name the functions of either side's parts, given to the command as two dictionaries."""
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        named = {
+            side: {
+                part: spec
+                for option, (part, _) in PARTS.items()
+                if (spec := kwargs.pop(f"{prefix}{option}")) is not None
+            }
+            for side, prefix in (("parts", ""), ("reference_parts", "reference_"))
+        }
+        return command(*args, **named, **kwargs)
+
+    decorated: Any = wrapper
+    for option, (part, what) in reversed(PARTS.items()):
+        for prefix, text in (
+            ("reference-", f"The reference's own {part}, likewise, in place of its family's."),
+            ("", f"The port's own {part}: a function that {what}."),
+        ):
+            names = [f"--{prefix}{option}", *([f"--{prefix}optimizer"] if option == "optimiser" else [])]
+            name = f"{prefix}{option}".replace("-", "_")
+            decorated = click.option(*names, name, metavar="MODULE:FUNCTION", help=text)(decorated)
+    return decorated  # type: ignore[no-any-return]
 
 
 @click.command(
@@ -23,7 +63,9 @@ def split_names(context: click.Context, parameter: click.Parameter, values: tupl
     "  ccnet-parity certify official.pth out.pdparams --cityscapes cityscapes/ --report report/\n"
     "  ccnet-parity certify official.pth out.pdparams --gates loss,backward,training --steps 40\n"
     "  ccnet-parity certify official.pth --port my_package.my_ccnet:build --port-weights my.pdparams\n"
-    "\n\nExit code: 0 certified, 1 not certified or incomplete, 2 bad input."
+    "  ccnet-parity certify official.pth --config my.yml --port-weights my.pdparams\n"
+    "  ccnet-parity certify official.pth --port my_ccnet.py:build --loss my_train.py:loss --optimiser my_train.py:sgd\n"
+    "\n\nExit code: 0 certified, or every gate asked for passed; 1 not certified or incomplete; 2 bad input."
 )
 @click.argument("source", type=PathType, required=False)
 @click.argument("target", type=PathType, required=False)
@@ -51,8 +93,20 @@ def split_names(context: click.Context, parameter: click.Parameter, values: tupl
     help="Certify against this torch module of yours, with SOURCE under its own keys; --family gives the recipe.",
 )
 @click.option("--port", metavar="MODULE:FUNCTION", help="Certify this port: a function that returns a Paddle layer.")
+@click.option(
+    "--config",
+    type=PathType,
+    help="Certify what this PaddleSeg config (.yml) describes: model, losses, optimiser, schedule, transforms.",
+)
 @click.option("--port-weights", type=PathType, help="The port's weights (.pdparams), by its own names.")
 @click.option("--mapping", type=PathType, help="JSON object of the reference's path to the port's path.")
+@part_options
+@click.option(
+    "--recipe",
+    "loss_recipe",
+    type=click.Choice(list(LOSSES)),
+    help="The published loss that the port's own is held against. [default: the nearest]",
+)
 @click.option(
     "--report", type=PathType, default=Path(), metavar="DIR", help="Write certificate.json and .html here. [default: .]"
 )
@@ -70,7 +124,11 @@ def certify(as_json: bool, depth: str, **options: Any) -> None:
     from parity.certify.run import certify as run_gates
     from parity.certify.tables import print_certificate
 
-    if (options["source"] is None) != (options["target"] is None) and options["port"] is None:
+    if (
+        (options["source"] is None) != (options["target"] is None)
+        and options["port"] is None
+        and options["config"] is None
+    ):
         raise click.UsageError("give SOURCE and TARGET, or neither")
     with phases() as progress:
         certificate = run_gates(Options(depth=int(depth), progress=progress, **options))

@@ -12,6 +12,7 @@ from converter.errors import InputError
 from converter.files import Tensors, read_checkpoint
 from families import check_size, get_family
 from models_paddle.ccnet import CCNet
+from models_paddle.initialise import initialise
 from models_paddle.norm import unbias
 from models_paddle.weights import load_weights
 from paddleseg_port.files import find_file
@@ -22,6 +23,8 @@ NormChoice = Literal["unbiased", "biased"]
 
 class CCNetPort(CCNet):
     """CCNet of a family, for PaddleSeg's configs. Its names are those of a converted `.pdparams`.
+
+    It begins as the family's networks do, not as Paddle's.
 
     Args:
         num_classes: Classes, K.
@@ -60,6 +63,7 @@ class CCNetPort(CCNet):
         if dropout_prob is not None:
             architecture = replace(architecture, dropout_rate=dropout_prob)
         super().__init__(architecture, num_classes=num_classes, recurrence=recurrence, depth=depth)
+        initialise(self, family)
         self.align_corners = chosen.preprocessing.align_corners if align_corners is None else align_corners
         self.batch_norm = batch_norm
         if batch_norm == "biased":

@@ -12,6 +12,8 @@ from families import Preprocessing
 Array = np.ndarray[Any, Any]
 
 IGNORE_INDEX = 255
+CROP = (769, 769)
+"""Of training, (H, W)."""
 SCALES = tuple(0.7 + step / 10 for step in range(15))
 """0.7 to 2.1, each as likely."""
 
@@ -25,7 +27,7 @@ class Augmentation:
     """
 
     preprocessing: Preprocessing
-    crop: tuple[int, int] = (769, 769)
+    crop: tuple[int, int] = CROP
     scales: tuple[float, ...] = SCALES
     mirror: bool = True
 

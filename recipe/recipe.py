@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from recipe.ohem import Mining
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -25,6 +27,9 @@ class Recipe:
         share = max(0.0, 1 - step / self.steps)
         return float((self.base_rate - self.end_rate) * share**self.power + self.end_rate)
 
+
+LOSSES: dict[str, Mining | None] = {"ohem": Mining(), "cross-entropy": None}
+"""The published criteria of the main logits; the auxiliary ones count all pixels, 0.4 times (loss/criterion.py)."""
 
 RECIPES: dict[str, Recipe] = {
     "official": Recipe(),  # speedinghzl/CCNet, train.py; pure_pytorch trains alike

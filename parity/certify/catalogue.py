@@ -5,6 +5,7 @@ from __future__ import annotations
 from parity.certify.gate import Gate
 from parity.certify.gates import (
     backward,
+    data,
     devices,
     evaluation,
     export,
@@ -19,19 +20,76 @@ from parity.certify.gates import (
 GATES: dict[str, Gate] = {
     gate.name: gate
     for gate in (
-        Gate(name="weights", description="one tensor for each, and a bit-exact way back", run=weights.run),
-        Gate(name="forward", description="every layer in evaluation mode, isolated and free-running", run=forward.run),
-        Gate(name="validation data", description="what both networks are shown", run=evaluation.validation_data),
-        Gate(name="metric", description="confusion matrices and mIoU", run=evaluation.metric),
-        Gate(name="loss", description="cross-entropy and OHEM, with their gradients", run=loss.run),
-        Gate(name="optimiser", description="updates by momentum", run=optimiser.optimiser),
-        Gate(name="learning rate", description="the rate of every step", run=optimiser.learning_rate),
-        Gate(name="regularisation", description="what decays, and by how much", run=optimiser.regularisation),
-        Gate(name="backward", description="train mode, dropout and gradients, layer by layer", run=backward.run),
-        Gate(name="training data", description="augmented batches from one random stream", run=training.data),
-        Gate(name="initialisation", description="distributions of fresh parameters", run=initialisation.run),
-        Gate(name="training", description="steps from one state, and trajectories", run=training.run),
-        Gate(name="several devices", description="two processes are one", run=devices.run),
-        Gate(name="export chain", description="saved, reloaded, Paddle Inference", run=export.run),
+        Gate(
+            name="weights",
+            description="one tensor for each, and a bit-exact way back",
+            run=weights.run,
+            exercises=("network", "weights"),
+        ),
+        Gate(
+            name="forward",
+            description="every layer in evaluation mode, isolated and free-running",
+            run=forward.run,
+            exercises=("network",),
+        ),
+        Gate(
+            name="validation data",
+            description="what both networks are shown",
+            run=evaluation.validation_data,
+            exercises=("preprocessing",),
+        ),
+        Gate(
+            name="metric",
+            description="confusion matrices and mIoU",
+            run=evaluation.metric,
+            exercises=("network", "metric"),
+        ),
+        Gate(
+            name="loss", description="cross-entropy and OHEM, with their gradients", run=loss.run, exercises=("loss",)
+        ),
+        Gate(name="optimiser", description="updates by momentum", run=optimiser.optimiser, exercises=("optimiser",)),
+        Gate(
+            name="learning rate",
+            description="the rate of every step",
+            run=optimiser.learning_rate,
+            exercises=("schedule",),
+        ),
+        Gate(
+            name="regularisation",
+            description="what decays, and by how much",
+            run=optimiser.regularisation,
+            exercises=("regularisation",),
+        ),
+        Gate(
+            name="backward",
+            description="train mode, dropout and gradients, layer by layer",
+            run=backward.run,
+            exercises=("network",),
+        ),
+        Gate(
+            name="training data",
+            description="augmented batches from one random stream",
+            run=data.run,
+            exercises=("loader",),
+        ),
+        Gate(
+            name="initialisation",
+            description="distributions of fresh parameters",
+            run=initialisation.run,
+            exercises=("initialiser",),
+        ),
+        Gate(
+            name="training",
+            description="steps from one state, and trajectories",
+            run=training.run,
+            exercises=("network", "loss", "optimiser", "schedule"),
+        ),
+        Gate(name="several devices", description="two processes are one", run=devices.run, exercises=("network",)),
+        Gate(
+            name="export chain",
+            description="saved, reloaded, Paddle Inference",
+            run=export.run,
+            exercises=("network", "export"),
+        ),
     )
 }

@@ -1,7 +1,7 @@
 """One process of the gate "several devices": `python -m parity.certify.devices_worker FRAMEWORK RANK COUNT IN OUT`.
 
-IN is an .npz of a batch and weights. OUT gets this process's logits, the gradients summed over the processes, and the
-running statistics.
+IN is an .npz of a batch and weights. OUT gets this process's outputs, the gradients summed over the processes, and the
+running statistics. Gradients are those of the sum of all output values, each times a fixed number: no loss has a part.
 """
 
 from __future__ import annotations
@@ -15,32 +15,38 @@ from typing import Any
 
 import numpy as np
 
+from twins.tensors import flatten
+
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """This process's part of the batch, and its share of the labelled pixels."""
+    """This process's part of the batch: some of its rows."""
 
     settings: dict[str, Any]
     images: Array
-    labels: Array
-    share: float
+    rows: slice
     rank: int
     count: int
+
+    def factors(self, number: int, shape: tuple[int, ...]) -> Array:
+        """What the values of output `number`, of this part's `shape`, are multiplied by."""
+        rng = np.random.default_rng(number)
+        whole = (self.settings["batch"], *shape[1:])
+        return np.asarray(rng.standard_normal(whole)[self.rows] / np.prod(whole[2:]))
 
 
 def main(framework: str, rank: int, count: int, source: Path, target: Path) -> None:
     """One forward and backward pass of this process's part."""
     with np.load(source) as archive:
         content = {name: archive[name] for name in archive.files}
-    images, labels = content["images"], content["labels"]
+    images = content["images"]
     rows = slice(rank * len(images) // count, (rank + 1) * len(images) // count)
     part = Part(
         settings=json.loads(str(content["settings"])),
         images=images[rows],
-        labels=labels[rows],
-        share=float((labels[rows] != 255).sum() / (labels != 255).sum()),
+        rows=rows,
         rank=rank,
         count=count,
     )
@@ -53,7 +59,6 @@ def _torch(part: Part, content: Mapping[str, Array]) -> dict[str, Array]:
     from torch import distributed
 
     from models_torch import build_uninitialised, load_weights
-    from models_torch.losses import CrossEntropy
     from models_torch.synchronised import synchronise
 
     if part.count > 1:
@@ -68,9 +73,9 @@ def _torch(part: Part, content: Mapping[str, Array]) -> dict[str, Array]:
             module.p = 0.0
     if part.count > 1 and part.settings["synchronised"]:
         synchronise(model)
-    outputs = model(torch.from_numpy(part.images))
-    criterion = CrossEntropy(align_corners=part.settings["align_corners"])
-    (part.share * criterion(outputs, torch.from_numpy(part.labels))).backward()
+    outputs = flatten(model(torch.from_numpy(part.images)))
+    factors = [torch.from_numpy(part.factors(n, tuple(output.shape))) for n, output in enumerate(outputs)]
+    torch.autograd.backward(outputs, factors)
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     if part.count > 1:
         for gradient in gradients.values():
@@ -80,7 +85,6 @@ def _torch(part: Part, content: Mapping[str, Array]) -> dict[str, Array]:
 
 def _paddle(part: Part, content: Mapping[str, Array]) -> dict[str, Array]:
     from models_paddle import paddle
-    from models_paddle.losses import CrossEntropy
     from models_paddle.synchronised import synchronise
 
     paddle.set_device("cpu")
@@ -94,9 +98,9 @@ def _paddle(part: Part, content: Mapping[str, Array]) -> dict[str, Array]:
             layer.p = 0.0
     if part.count > 1 and part.settings["synchronised"]:
         synchronise(model)
-    outputs = model(paddle.to_tensor(part.images))
-    criterion = CrossEntropy(align_corners=part.settings["align_corners"])
-    (part.share * criterion(outputs, paddle.to_tensor(part.labels))).backward()
+    outputs = flatten(model(paddle.to_tensor(part.images)))
+    factors = [paddle.to_tensor(part.factors(n, tuple(output.shape))) for n, output in enumerate(outputs)]
+    paddle.autograd.backward(outputs, factors)
     state = model.state_dict()
     gradients = {n: t.grad for n, t in state.items() if not t.stop_gradient and t.grad is not None}
     if part.count > 1:
@@ -108,10 +112,10 @@ def _paddle(part: Part, content: Mapping[str, Array]) -> dict[str, Array]:
 def _paddle_network(settings: dict[str, Any], content: Mapping[str, Array]) -> Any:
     from converter.bridge import to_paddle
     from models_paddle import build_uninitialised, load_weights
-    from parity.networks.port import load_port
+    from parity.networks.port import build_worker
 
-    if settings["port"] is not None:
-        network = load_port(settings["port"])
+    network = build_worker(settings)
+    if network is not None:
         load_weights(network, _section(content, "port"))
         return network
     network = build_uninitialised(**settings["network"])
@@ -124,7 +128,7 @@ def _section(content: Mapping[str, Array], name: str) -> dict[str, Array]:
 
 
 def _found(outputs: Any, gradients: dict[str, Any], statistics: dict[str, Any]) -> dict[str, Array]:
-    named = dict(zip(("forward/logits", "forward/auxiliary"), outputs, strict=True))
+    named = {f"forward/output {number}": output for number, output in enumerate(outputs)}
     named |= {f"gradients/{name}": tensor for name, tensor in gradients.items()}
     named |= {f"statistics/{name}": tensor for name, tensor in statistics.items()}
     return {name: tensor.detach().numpy() for name, tensor in named.items()}

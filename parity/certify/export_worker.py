@@ -45,16 +45,15 @@ def save(settings: dict[str, Any], tensors: dict[str, Array], program: Path, sha
     """Build the network (a port as it is), load it and save it."""
     from models_paddle import build_uninitialised, load_weights
     from models_paddle.export import prepare_for_export, save_program
-    from parity.networks.port import load_port
+    from parity.networks.port import build_worker
 
-    if settings["port"] is None:
-        network = build_uninitialised(**settings["network"])
-        load_weights(network, tensors)
-        prepare_for_export(network)
-    else:
-        network = load_port(settings["port"])
-        load_weights(network, tensors)
-        network.eval()
+    network = build_worker(settings)
+    is_ours = network is None or type(network).__module__.startswith("paddleseg_port.")
+    network = build_uninitialised(**settings["network"]) if network is None else network
+    load_weights(network, tensors)
+    if is_ours:
+        prepare_for_export(network)  # as `ccnet-seg export` does
+    network.eval()
     save_program(network, shape, program)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from parity.certify.subject import Subject
 
-Verdict = Literal["passed", "failed", "not certified"]
+Verdict = Literal["passed", "failed", "not run", "not asked for"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +44,22 @@ class Evidence:
     curves: dict[str, list[float]] = field(default_factory=dict)
 
 
-class NotCertifiedError(Exception):
+class NotRunError(Exception):
     """A gate cannot be run, and why: never a pass."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """One alignment point. `description` is one line; `run` measures."""
+    """One alignment point. `description` is one line; `run` measures.
+
+    `exercises` names the parts (`parity.certify.parts`) of each side whose code it runs. Where one of the port's or of
+    the reference's was not given, the gate is not run: no other code takes its place.
+    """
 
     name: str
     description: str
     run: Callable[[Subject], Evidence]
+    exercises: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +67,7 @@ class Outcome:
     """A gate's verdict, told by the check nearest to its limit or farthest beyond it; true if passed.
 
     `reason` is that limit's reason; before it, for a failure, what failed and where; for a gate that did not run, why.
+    `code` says whose code ran on each side ("port", "reference").
     """
 
     name: str
@@ -73,6 +79,7 @@ class Outcome:
     checks: tuple[Check, ...] = ()
     remarks: tuple[str, ...] = ()
     curves: dict[str, list[float]] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return self.verdict == "passed"
@@ -80,7 +87,7 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """The gate's entry in the certificate."""
         keys = ("name", "verdict", "measured", "limit", "reason", "seconds")
-        return {key: finite(getattr(self, key)) for key in keys}
+        return {**{key: finite(getattr(self, key)) for key in keys}, "code": dict(self.code)}
 
     def details(self) -> dict[str, Any]:
         """Everything behind the entry."""
@@ -92,20 +99,31 @@ class Outcome:
 
 
 def run_gate(gate: Gate, subject: Subject) -> Outcome:
-    """Run `gate` and judge what it found. A gate without checks, or that cannot be run, is not certified."""
+    """Run `gate` and judge what it found. It did not run if a part was not given, or nothing was compared."""
     start = time.perf_counter()
+    code: Mapping[str, str] = {}
     try:
+        code = subject.code_of(gate.exercises) if gate.exercises else {}
         evidence = gate.run(subject)
-    except NotCertifiedError as why:
-        return not_certified(gate.name, str(why), time.perf_counter() - start)
-    if not evidence.checks:
-        return not_certified(gate.name, "nothing was compared", time.perf_counter() - start)
-    return _judged(gate.name, evidence, time.perf_counter() - start)
+        if not evidence.checks:
+            raise NotRunError("nothing was compared")
+    except NotRunError as why:
+        return replace(not_run(gate.name, str(why), time.perf_counter() - start), code=code)
+    return replace(_judged(gate.name, evidence, time.perf_counter() - start), code=code)
 
 
-def not_certified(name: str, why: str, seconds: float = 0.0) -> Outcome:
-    """The outcome of a gate that did not run."""
-    return Outcome(name=name, verdict="not certified", measured=None, limit=None, reason=why, seconds=round(seconds, 2))
+def not_run(name: str, why: str, seconds: float = 0.0) -> Outcome:
+    """The outcome of a gate that could not be run."""
+    return _unmeasured(name, "not run", why, seconds)
+
+
+def not_asked_for(name: str) -> Outcome:
+    """The outcome of a gate that was left out."""
+    return _unmeasured(name, "not asked for", "left out by --gates or --skip", 0.0)
+
+
+def _unmeasured(name: str, verdict: Verdict, why: str, seconds: float) -> Outcome:
+    return Outcome(name=name, verdict=verdict, measured=None, limit=None, reason=why, seconds=round(seconds, 2))
 
 
 def _judged(name: str, evidence: Evidence, seconds: float) -> Outcome:
@@ -132,5 +150,7 @@ def _judged(name: str, evidence: Evidence, seconds: float) -> Outcome:
 
 
 def finite(value: Any) -> Any:
-    """`value`, or null for JSON where it is a number that is not finite."""
+    """`value` as JSON has it: a plain number, or null where it is not finite."""
+    if hasattr(value, "item"):
+        value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -36,3 +36,10 @@ FLOAT32_EXPORT_REASON = "distance from the float64 truth over that of the eager 
 
 DEVICES = 1e-9
 DEVICES_REASON = "relative, float64: only the order of sums differs between one process and two"
+
+SINGLE_LOSS = 1e-5
+SINGLE_LOSS_REASON = "relative: the port's loss is computed in float32, whatever it is given"
+
+SINGLE_METRIC, SINGLE_METRIC_REASON = 1e-6, "relative: shares of counted pixels, which may be kept as float32"
+
+VALUE, VALUE_REASON = 1e-6, "of the greatest value: another order of operations in float32"

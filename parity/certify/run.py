@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,12 +24,12 @@ from parity.certify.certificate import (
     describe_file,
     write_certificate,
 )
-from parity.certify.gate import Check, Outcome, not_certified, run_gate
+from parity.certify.gate import Check, Outcome, not_asked_for, not_run, run_gate
 from parity.certify.subject import Subject
 from parity.command import DEFAULT_RECURRENCE
 from parity.environment.describe import describe_environment
 from parity.errors import ParityInputError
-from parity.networks.user import users_names
+from parity.networks.user import describe, users_names
 from parity.pairing.match import read_mapping
 from twins.build import set_paddle_device
 from twins.weights import WeightPair, read_pair, read_source, standin_pair
@@ -77,8 +77,12 @@ class Options:
     reference: str | None = None
     reading: Reading = field(default_factory=Reading)
     port: str | None = None
+    config: Path | None = None
     port_weights: Path | None = None
     mapping: Path | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
+    reference_parts: Mapping[str, str] = field(default_factory=dict)
+    loss_recipe: str | None = None
     cityscapes: Path | None = None
     recurrence: int | None = None
     depth: int = 101
@@ -90,6 +94,16 @@ class Options:
     report: Path = Path()
     progress: Callable[[str], None] = field(default=lambda phase: None)
     on_outcome: Callable[[Outcome], None] = field(default=lambda outcome: None)
+
+    @property
+    def has_users_code(self) -> bool:
+        """Whether code takes part that may change between two runs."""
+        return bool(self.has_port or self.reference or self.parts or self.reference_parts)
+
+    @property
+    def has_port(self) -> bool:
+        """Whether the Paddle side is the user's."""
+        return self.port is not None or self.config is not None
 
 
 def certify(options: Options) -> Certificate:
@@ -106,9 +120,7 @@ def certify(options: Options) -> Certificate:
         raise ParityInputError(f"{options.report}: cannot make the folder: {error.strerror}") from error
     described = _describe(options, weights, recurrence)
     settings = {"steps": options.steps, "seed": options.seed, "device": options.device, "cityscapes": _root(options)}
-    memory = _Memory(
-        options.report / PARTIAL, {**described, **settings}, lasting=options.port is None and options.reference is None
-    )
+    memory = _Memory(options.report / PARTIAL, {**described, **settings}, lasting=not options.has_users_code)
     with TemporaryDirectory() as folder:
         subject = Subject(
             weights=weights,
@@ -121,7 +133,11 @@ def certify(options: Options) -> Certificate:
             reference=options.reference,
             source=options.source if options.reference is not None else None,
             port=options.port,
+            config=options.config,
             port_weights=options.port_weights,
+            parts=options.parts,
+            reference_parts=options.reference_parts,
+            loss_recipe=options.loss_recipe,
             mapping=None if options.mapping is None else read_mapping(options.mapping),
             progress=options.progress,
         )
@@ -155,7 +171,7 @@ def write_report(folder: Path, certificate: Certificate) -> None:
 
 def _outcome(name: str, wanted: bool, subject: Subject, memory: _Memory, options: Options) -> Outcome:
     if not wanted:
-        outcome = not_certified(name, "not asked for (--gates, --skip)")
+        outcome = not_asked_for(name)
     else:
         options.progress(f"gate {name}")
         known = memory.recall(name)
@@ -167,23 +183,28 @@ def _outcome(name: str, wanted: bool, subject: Subject, memory: _Memory, options
 
 def _run(name: str, subject: Subject) -> Outcome:
     """The gate's outcome. What a gate raises is why it could not run, not the command's end."""
-    own = [spec for spec in (subject.reference, subject.port) if spec is not None]
+    named = (subject.reference, subject.port, *subject.parts.values(), *subject.reference_parts.values())
+    own = [spec for spec in named if spec is not None]
     try:
         with users_names(own):
             return run_gate(GATES[name], subject)
     except DatasetError as error:
-        return not_certified(name, str(error))
+        return not_run(name, str(error))
     except ParityInputError:
         raise
     except Exception as error:  # noqa: BLE001 - one gate's fault must not hide the others' findings
-        return not_certified(name, f"raises {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        return not_run(name, f"raises {describe(error)}")
 
 
 def _weights(options: Options) -> WeightPair:
-    if options.port is not None and options.target is not None:
-        raise ParityInputError("give TARGET or --port, not both; a port's weights go to --port-weights")
-    if options.port is None and (options.port_weights or options.mapping or options.reference):
-        raise ParityInputError("--port-weights, --mapping and --reference belong to --port")
+    if options.port is not None and options.config is not None:
+        raise ParityInputError("give --port or --config, not both")
+    if options.has_port and options.target is not None:
+        raise ParityInputError(
+            "give TARGET, --port or --config, not two of them; a port's weights go to --port-weights"
+        )
+    if not options.has_port and (options.port_weights or options.mapping or options.reference):
+        raise ParityInputError("--port-weights, --mapping and --reference belong to --port or --config")
     if options.source is None or options.reference is not None:
         family = options.family or "official"
         if not _known_family(family).architecture.heads:
@@ -212,13 +233,13 @@ def _known_family(name: str) -> Any:
 
 
 def _describe(options: Options, weights: WeightPair, recurrence: int) -> dict[str, Any]:
-    target = options.port_weights if options.port is not None else options.target
+    target = options.port_weights if options.has_port else options.target
     files = {
         "source": describe_file(options.source, _digest(weights.torch)),
         "target": describe_file(target, _digest(weights.paddle)),
     }
-    if options.port is not None and target is None:
-        files["target"] = {"name": options.port, "sha256": None}
+    if options.has_port and target is None:
+        files["target"] = {"name": options.port or str(options.config), "sha256": None}
     plan = weights.plan
     return {
         **files,
@@ -227,7 +248,9 @@ def _describe(options: Options, weights: WeightPair, recurrence: int) -> dict[st
         "depth": plan.depth,
         "num_classes": plan.num_classes,
         "port": options.port,
+        "config": None if options.config is None else str(options.config),
         "reference": options.reference,
+        "parts": {"port": dict(options.parts), "reference": dict(options.reference_parts)},
     }
 
 
@@ -265,7 +288,7 @@ class _Memory:
 
     def keep(self, outcome: Outcome) -> None:
         """Note the outcome of a gate, unless it could not run."""
-        if outcome.verdict == "not certified" or not self._lasting:
+        if outcome.verdict == "not run" or not self._lasting:
             return
         self._known[outcome.name] = outcome
         entries = [

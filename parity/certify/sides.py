@@ -5,14 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from families import Preprocessing
+from parity.certify.parts.kit import Kit, Part, carried_by_the_optimiser, require
+from parity.certify.parts.trainer import GivenTrainer, make_paddle, make_torch
 from parity.networks.modules import ModuleInfo
-from recipe.augmentation import Augmentation
+from recipe.augmentation import CROP, Augmentation
 from recipe.ohem import Mining
 from recipe.preprocessing import preprocess
 from recipe.recipe import Recipe
@@ -25,10 +28,13 @@ class Side(ABC):
     """A network in `dtype`, with everything that trains it. A training mutant edits the Paddle side's parts.
 
     `modules` are the network's, by torch's paths where they are paired. `tensors` maps torch's name to parameter or
-    statistic: those of the modules, and the `strays`.
+    statistic: those of the modules, and the `strays`. `kit` are the side's own parts; where one is the toolkit's, it
+    is what trains this framework's twin, by `recipe`. A part that was not given raises NotRunError.
     """
 
     framework: str
+    name: str
+    """"reference" or "port"."""
 
     def __init__(
         self,
@@ -37,8 +43,11 @@ class Side(ABC):
         dtype: str,
         preprocessing: Preprocessing,
         strays: Mapping[str, Any],
+        kit: Kit,
+        recipe: Recipe,
     ) -> None:
         self.model, self.modules, self.dtype, self.preprocessing = model, modules, dtype, preprocessing
+        self.kit, self.recipe = kit, recipe
         self.align_corners = preprocessing.align_corners
         self.tensors = {
             f"{path}.{name}" if path else name: getattr(info.module, attribute)
@@ -88,6 +97,10 @@ class Side(ABC):
         """Gradients of `inputs` for the gradients `upstream` of `outputs`; None where there is none."""
 
     @abstractmethod
+    def send_back(self, outputs: list[Any], upstream: list[Any]) -> None:
+        """Add to the gradients of all parameters those for the gradients `upstream` of `outputs`."""
+
+    @abstractmethod
     def confusion(self, logits: Array, labels: Array) -> Array:
         """(K, K) int64 [label, prediction] of logits (K, H, W), counted by the framework; 255 is ignored."""
 
@@ -104,23 +117,55 @@ class Side(ABC):
         """Name -> gradient, of the parameters that have one."""
         return {n: self.array(p.grad) for n, p in self.parameters.items() if p.grad is not None}
 
-    def preprocess(self, pixels: Array) -> Array:
-        """RGB pixels (H, W, 3) uint8 -> (3, H, W) float64."""
-        return preprocess(pixels, self.preprocessing)
+    def own(self, part: str) -> Any:
+        """What the side's own part runs; None for the toolkit's. Raises NotRunError if it was not given."""
+        return require(self.kit, part, self.name).run
 
-    def augmentation(self, crop: tuple[int, int]) -> Augmentation:
-        """The training augmentation."""
+    def preprocess(self, pixels: Array) -> Array:
+        """RGB pixels (H, W, 3) uint8 -> (3, H, W)."""
+        own = self.own("preprocessing")
+        return preprocess(pixels, self.preprocessing) if own is None else np.asarray(own(pixels))
+
+    def augmentation(self, crop: tuple[int, int] = CROP) -> Augmentation:
+        """The toolkit's training augmentation."""
         return Augmentation(preprocessing=self.preprocessing, crop=crop)
 
     def criterion(self, mining: Mining | None = None) -> Any:
-        """Cross-entropy, or with hard pixels only."""
+        """The side's own loss (outputs, labels) -> scalar; of the toolkit's, cross-entropy or with hard pixels only."""
+        own = self.own("loss")
+        if own is not None:
+            return own
         if mining is None:
             return self.losses.CrossEntropy(align_corners=self.align_corners)
         return self.losses.OhemCrossEntropy(mining, align_corners=self.align_corners)
 
-    def make_trainer(self, criterion: Any, recipe: Recipe) -> Any:
-        """A trainer of the network."""
-        return self.trainer.Trainer(self.model, criterion, recipe)
+    def make_trainer(self, criterion: Any, *, hold: float | None = None, share: float = 1.0) -> Any:
+        """A trainer of the network, by the side's own optimiser and schedule.
+
+        With `hold`, its rate is that at each step; else its own, times `share`.
+        """
+        optimiser, schedule = (self.kit.get(part, Part()).run for part in ("optimiser", "schedule"))
+        if optimiser is not None or schedule is not None:
+            made = self._given(self._optimiser(optimiser), self._schedule(schedule))
+            return GivenTrainer(self.model, criterion, *made, hold=hold, share=share)
+        base, end = (share * rate if hold is None else hold for rate in (self.recipe.base_rate, self.recipe.end_rate))
+        return self.trainer.Trainer(self.model, criterion, replace(self.recipe, base_rate=base, end_rate=end))
+
+    @abstractmethod
+    def _given(self, optimiser: Callable[..., Any] | None, schedule: Callable[..., Any] | None) -> tuple[Any, Any]:
+        """The framework's optimiser and schedule by functions; None where there is none."""
+
+    def _optimiser(self, given: Callable[..., Any] | None) -> Callable[..., Any] | None:
+        """The function that makes the optimiser: the given one, or the toolkit's."""
+        if given is not None or "optimiser" not in self.kit:
+            return given
+        return lambda model, parameters, schedule: self.trainer.Trainer(model, None, self.recipe).optimiser
+
+    def _schedule(self, given: Callable[..., Any] | None) -> Callable[..., Any] | None:
+        """The function that makes the schedule, or gives its rates; None where the optimiser carries its own."""
+        if given is carried_by_the_optimiser or "schedule" not in self.kit:
+            return None
+        return self.recipe.rate if given is None else given
 
     @abstractmethod
     def initialise(self, family: str) -> None:
@@ -129,6 +174,13 @@ class Side(ABC):
     def train(self) -> None:
         """Put the network in train mode."""
         self.model.train()
+
+    def evaluate_dropout(self) -> None:
+        """Let the layers that drop at random drop nothing."""
+        layers = self.model.modules() if self.framework == "torch" else self.model.sublayers()
+        for layer in layers:
+            if "dropout" in type(layer).__name__.lower():
+                layer.eval()
 
     def dropout_factor(self, path: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         """The factor (0 or 1 / (1 - p)) by which the dropout at `path` multiplies features (N, C, H, W).
@@ -163,7 +215,7 @@ class Side(ABC):
 class TorchSide(Side):
     """The reference."""
 
-    framework = "torch"
+    framework, name = "torch", "reference"
 
     def train(self) -> None:
         torch.manual_seed(0)  # of a dropout that has no counterpart, and so no shared mask
@@ -175,6 +227,10 @@ class TorchSide(Side):
         import models_torch.trainer
 
         return models_torch.losses, models_torch.trainer, models_torch.data.make_loader
+
+    def _given(self, optimiser: Callable[..., Any] | None, schedule: Callable[..., Any] | None) -> tuple[Any, Any]:
+        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        return make_torch(self.model, parameters, optimiser=optimiser, schedule=schedule)
 
     def initialise(self, family: str) -> None:
         from models_torch.initialise import initialise
@@ -206,6 +262,9 @@ class TorchSide(Side):
     def differentiate(self, outputs: list[Any], inputs: list[Any], upstream: list[Any]) -> list[Any]:
         return list(torch.autograd.grad(outputs, inputs, upstream, allow_unused=True))
 
+    def send_back(self, outputs: list[Any], upstream: list[Any]) -> None:
+        torch.autograd.backward(outputs, upstream)
+
     def confusion(self, logits: Array, labels: Array) -> Array:
         scores, target = torch.from_numpy(logits), torch.from_numpy(labels.astype(np.int64))
         valid, classes = target != 255, len(logits)
@@ -216,7 +275,7 @@ class TorchSide(Side):
 class PaddleSide(Side):
     """The port."""
 
-    framework = "paddle"
+    framework, name = "paddle", "port"
 
     def _packages(self) -> tuple[Any, Any, Callable[..., Any]]:
         import models_paddle.data
@@ -224,6 +283,16 @@ class PaddleSide(Side):
         import models_paddle.trainer
 
         return models_paddle.losses, models_paddle.trainer, models_paddle.data.make_loader
+
+    def _given(self, optimiser: Callable[..., Any] | None, schedule: Callable[..., Any] | None) -> tuple[Any, Any]:
+        from models_paddle import paddle
+
+        default = paddle.get_default_dtype()
+        paddle.set_default_dtype(self.dtype)
+        try:
+            return make_paddle(self.model, self.model.parameters(), optimiser=optimiser, schedule=schedule)
+        finally:
+            paddle.set_default_dtype(default)
 
     def initialise(self, family: str) -> None:
         from models_paddle.initialise import initialise
@@ -261,6 +330,11 @@ class PaddleSide(Side):
         from models_paddle import paddle
 
         return list(paddle.grad(outputs, inputs, upstream, allow_unused=True))
+
+    def send_back(self, outputs: list[Any], upstream: list[Any]) -> None:
+        from models_paddle import paddle
+
+        paddle.autograd.backward(outputs, upstream)
 
     def confusion(self, logits: Array, labels: Array) -> Array:
         from models_paddle import paddle

@@ -28,7 +28,8 @@ def velocities(side: Side, trainer: Any, given: Mapping[str, Array] | None = Non
     parameters = side.parameters
     if side.framework == "torch":
         states = {name: trainer.optimiser.state.get(tensor, {}) for name, tensor in parameters.items()}
-        return {name: side.array(state["momentum_buffer"]) for name, state in states.items() if state}
+        buffers = {name: state.get("momentum_buffer") for name, state in states.items()}
+        return {name: side.array(buffer) for name, buffer in buffers.items() if buffer is not None}
     keys = {name: f"{tensor.name}_velocity_0" for name, tensor in parameters.items()}
     if given is not None:
         named = {keys[name]: side.tensor(array) for name, array in given.items() if name in keys}

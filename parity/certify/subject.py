@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,17 +14,26 @@ from torch import nn
 from cityscapes.generate import make_dataset
 from cityscapes.layout import Sample, decode, list_samples
 from families import Preprocessing
+from parity.certify.criteria import find_recipe
+from parity.certify.outputs import Form, find_forms
+from parity.certify.parts.functions import read_parts
+from parity.certify.parts.kit import BUILT, OWN_KIT, Kit, Part, code_of, require
+from parity.certify.parts.paddleseg import read_config
+from parity.certify.parts.trainer import carry_schedule
 from parity.certify.sides import PaddleSide, TorchSide
 from parity.engine.harness import compare_models
 from parity.engine.scalars import apply_scalars
 from parity.networks.inputs import DEFAULT_SIZES, make_images
 from parity.networks.modules import ModuleInfo, paddle_modules, torch_modules
-from parity.networks.port import load_port, load_port_weights
+from parity.networks.port import build_named, load_port_weights
 from parity.networks.reference import load_reference, load_reference_weights
+from parity.networks.user import find_function
 from parity.pairing.match import match_port
 from parity.pairing.propose import Pairing
 from parity.pairing.tensors import Slot, counterparts, match_tensors
 from parity.verdicts.report import Coverage, Report
+from recipe.ohem import Mining
+from recipe.recipe import LOSSES, Recipe, recipe_of
 from twins.build import build_paddle, build_torch, torch_device
 from twins.tensors import flatten
 from twins.weights import WeightPair
@@ -40,8 +49,12 @@ STANDIN_SIZE = (128, 256)
 class Subject:
     """The port and its reference. `edit` is a training mutant: it changes each Paddle side as it is built.
 
-    `reference` names the user's own torch module, into which `source` is loaded; None means the torch twin, with the
-    `weights`. Of a user's reference, the family of `weights` gives preprocessing and recipe alone.
+    `port` names a function that returns the user's Paddle layer, `config` a PaddleSeg config that describes one with
+    all its parts; without either the port is the twin. `reference` names the user's own torch module, into which
+    `source` is loaded; None means the torch twin, with the `weights`. Of a user's reference, the family of `weights`
+    gives preprocessing and recipe alone. `parts` and `reference_parts` name functions that give parts of either side
+    (`parity.certify.parts.functions`). `loss_recipe` is the published criterion (`recipe.recipe.LOSSES`) to hold the
+    port's own loss against.
 
     `size` (H, W) is the input of the gates that train; `steps` how many the training gate takes. `folder`
     is for what gates write; `cityscapes` a data set in Cityscapes' layout, generated where there is none.
@@ -58,8 +71,12 @@ class Subject:
     reference: str | None = None
     source: Path | None = None
     port: str | None = None
+    config: Path | None = None
     port_weights: Path | None = None
     mapping: dict[str, str] | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
+    reference_parts: Mapping[str, str] = field(default_factory=dict)
+    loss_recipe: str | None = None
     edit: Edit = field(default=lambda side: None)
     progress: Callable[[str], None] = field(default=lambda phase: None)
 
@@ -71,28 +88,99 @@ class Subject:
     def preprocessing(self) -> Preprocessing:
         return self.weights.plan.family.preprocessing
 
-    def torch(self, dtype: str = "float64") -> TorchSide:
-        """The reference, freshly built and loaded."""
+    @property
+    def has_port(self) -> bool:
+        """Whether the Paddle side is the user's, a function's layer or a config's model, and not the twin."""
+        return self.port is not None or self.config is not None
+
+    @property
+    def _is_twin(self) -> bool:
+        """Whether both networks are the toolkit's, with equal paths."""
+        return not self.has_port and self.reference is None
+
+    @property
+    def named_port(self) -> dict[str, str | None]:
+        """What a worker needs to build the port again."""
+        return {"port": self.port, "config": None if self.config is None else str(self.config)}
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the family was trained by."""
+        return recipe_of(self.family)
+
+    @cached_property
+    def port_kit(self) -> Kit:
+        """The port's own parts. The twin's are the toolkit's."""
+        given = carry_schedule(read_parts(self.parts, "port"))
+        if self.config is not None:
+            return {**read_config(self.config), **given}
+        if self.port is None:
+            return {**OWN_KIT, **given}
+        return {**dict.fromkeys(BUILT, Part(code_of(find_function(self.port, "--port")))), **given}
+
+    @cached_property
+    def reference_kit(self) -> Kit:
+        """The reference's parts: the family's recipe, as the toolkit has it, and a user's own network."""
+        given = read_parts(self.reference_parts, "reference")
+        if self.reference is None:
+            return {**OWN_KIT, **given}
+        network = Part(code_of(find_function(self.reference, "--reference")))
+        built = dict.fromkeys(("network", "weights", "export"), network)
+        return {**{name: part for name, part in OWN_KIT.items() if name not in BUILT}, **built, **given}
+
+    def gives(self, part: str) -> bool:
+        """Whether the port's part is its own, not the toolkit's."""
+        return self.port_kit[part].run is not None
+
+    @cached_property
+    def loss_name(self) -> str:
+        """The criterion of the recipe: what was asked for, or the published one that the port's is nearest to."""
+        return self.loss_recipe or find_recipe(self)
+
+    @property
+    def mining(self) -> Mining | None:
+        """What the reference's criterion mines, where the port's own loss is held against it."""
+        if not self.gives("loss") or self.reference_kit["loss"].run is not None:
+            return None
+        return LOSSES[self.loss_name]
+
+    def code_of(self, parts: Sequence[str]) -> dict[str, str]:
+        """Whose code these parts are, on each side. Raises NotRunError for one that was not given."""
+        kits = {"port": self.port_kit, "reference": self.reference_kit}
+        return {
+            side: "; ".join(dict.fromkeys(require(kit, part, side).code for part in parts))
+            for side, kit in kits.items()
+        }
+
+    def torch(self, dtype: str = "float64", *, layers: bool = True) -> TorchSide:
+        """The reference, freshly built and loaded; without `layers`, a port's boundaries are not looked for.
+
+        Tensors are known then, but no modules.
+        """
         import torch
 
+        layers = layers or self._is_twin
         model = self.make_reference().to(getattr(torch, dtype))
         ours = torch_modules(model)
-        apply_scalars(ours, self._boundaries.scalars)
-        modules = {path: info for path, info in ours.items() if path in self._followed}
-        strays = {f"{path}.{name}": getattr(ours[path].module, name) for path, name in self._strays}
-        return TorchSide(model, modules, dtype, self.preprocessing, strays)
+        if layers:
+            apply_scalars(ours, self._boundaries.scalars)
+        modules = {path: info for path, info in ours.items() if layers and path in self._followed}
+        strays = {f"{path}.{name}": getattr(ours[path].module, name) for path, name in self._strays(layers)}
+        return TorchSide(model, modules, dtype, self.preprocessing, strays, self.reference_kit, self.recipe)
 
-    def paddle(self, dtype: str = "float64", *, loaded: bool = True) -> PaddleSide:
+    def paddle(self, dtype: str = "float64", *, loaded: bool = True, layers: bool = True) -> PaddleSide:
         """The port, freshly built, loaded unless told otherwise, and edited."""
+        layers = layers or self._is_twin
         model = self.make_port(loaded=loaded)
         model.to(dtype=dtype)
         theirs = paddle_modules(model)
-        modules = {path: self._renamed(path, theirs[target]) for path, target in self._followed.items()}
+        followed = self._followed if layers else {}
+        modules = {path: self._renamed(path, theirs[target]) for path, target in followed.items()}
         strays = {
             f"{path}.{name}": getattr(theirs[target].module, theirs[target].names[own])
-            for (path, name), (target, own) in self._strays.items()
+            for (path, name), (target, own) in self._strays(layers).items()
         }
-        side = PaddleSide(model, modules, dtype, self.preprocessing, strays)
+        side = PaddleSide(model, modules, dtype, self.preprocessing, strays, self.port_kit, self.recipe)
         self.edit(side)
         return side
 
@@ -117,6 +205,11 @@ class Subject:
         return module.to(torch_device(self.device))
 
     @cached_property
+    def forms(self) -> tuple[Form, Form]:
+        """How the reference and the port give their outputs in train mode."""
+        return find_forms(self)
+
+    @cached_property
     def num_classes(self) -> int:
         """Of the logits."""
         if self.reference is None:
@@ -130,9 +223,9 @@ class Subject:
 
     def make_port(self, *, loaded: bool = True) -> Any:
         """The Paddle network in float32, before any edit."""
-        if self.port is None:
+        if not self.has_port:
             return build_paddle(self.weights, recurrence=self.recurrence)
-        layer = load_port(self.port)
+        layer = build_named(self.port, self.config)
         if self.port_weights is not None and loaded:
             load_port_weights(layer, self.port_weights)
         elif loaded:
@@ -142,7 +235,7 @@ class Subject:
     @property
     def comes_loaded(self) -> bool:
         """Whether the port's function returns it with its weights, so that nobody sees how it would begin."""
-        return self.port is not None and self.port_weights is None and not self.port_summary["copied"]
+        return self.has_port and self.port_weights is None and not self.port_summary["copied"]
 
     @cached_property
     def port_summary(self) -> dict[str, Any]:
@@ -169,18 +262,21 @@ class Subject:
     @cached_property
     def _boundaries(self) -> Report:
         """How the port corresponds, by a comparison in evaluation mode. The twin does throughout."""
-        if self.port is None and self.reference is None:
+        if self._is_twin:
             return Report(layers=(), coverage=Coverage(paired=()))
         self.progress("boundaries of the port's modules")
         ours = self.make_reference()
         images = make_images(DEFAULT_SIZES[0], seed=self.seed)
         return compare_models(ours, self.make_port(), images, pairs=self.pairing, mode="isolated", dtypes=["float64"])
 
+    def _strays(self, layers: bool) -> dict[Slot, Slot]:
+        """The reference's tensors and the port's places of them; with `layers`, those outside followed counterparts."""
+        followed = self._followed if layers else {}
+        return {ours: theirs for ours, theirs in self._slots.items() if followed.get(ours[0]) != theirs[0]}
+
     @cached_property
-    def _strays(self) -> dict[Slot, Slot]:
-        """Torch's parameters that the port keeps in another module than a followed counterpart, and where."""
-        matched = match_tensors(self._ours, paddle_modules(self.make_port()), self.pairing)
-        return {ours: theirs for ours, theirs in matched.items() if self._followed.get(ours[0]) != theirs[0]}
+    def _slots(self) -> dict[Slot, Slot]:
+        return dict(match_tensors(self._ours, paddle_modules(self.make_port()), self.pairing))
 
     @cached_property
     def dataset(self) -> Path:

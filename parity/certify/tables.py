@@ -11,25 +11,26 @@ from rich.table import Table
 
 from converter.console import wide_console
 from parity.certify.certificate import Certificate
+from parity.certify.parts.kit import TOOLKIT
 
 SIGNS = {
     "passed": "[green]passed[/green]",
     "failed": "[red]FAILED[/red]",
-    "not certified": "[yellow]not certified[/yellow]",
+    "not run": "[yellow]not run[/yellow]",
+    "not asked for": "",
 }
 
 
 def print_certificate(certificate: Certificate, console: Console | None = None) -> None:
     """One row for each gate, and the verdict."""
     console = console or wide_console()
-    table = Table("gate", "", "measured", "limit", "seconds", "why", box=box.SIMPLE)
+    table = Table("gate", "", "measured", "limit", "why", box=box.SIMPLE)
     for outcome in certificate.outcomes:
         table.add_row(
             outcome.name,
             SIGNS[outcome.verdict],
             _figure(outcome.measured),
             _figure(outcome.limit),
-            f"{outcome.seconds:.1f}",
             escape(outcome.reason),
         )
     subject = certificate.subject
@@ -40,14 +41,30 @@ def print_certificate(certificate: Certificate, console: Console | None = None) 
         markup=False,
     )
     console.print(table)
+    console.print(_code(certificate))
     console.print(f"[bold]{certificate.verdict.upper()}[/bold]: {escape(summarise(certificate))}", soft_wrap=True)
 
 
+def _code(certificate: Certificate) -> Table | str:
+    """Whose code ran at each gate; one line where it is the toolkit's throughout."""
+    ran = [outcome for outcome in certificate.outcomes if outcome.code]
+    if {code for outcome in ran for code in outcome.code.values()} <= {TOOLKIT}:
+        return f"code: {TOOLKIT} on both sides\n"
+    table = Table("gate", "the port's code", "the reference's code", box=box.SIMPLE)
+    for outcome in ran:
+        table.add_row(outcome.name, *(escape(outcome.code[side]) for side in ("port", "reference")))
+    return table
+
+
 def summarise(certificate: Certificate) -> str:
-    """`13 of 14 gates passed, 1 failed: loss`."""
+    """`13 of 14 gates passed; 1 failed: loss`. Gates that nobody asked for are counted only."""
     counts = {verdict: [o.name for o in certificate.outcomes if o.verdict == verdict] for verdict in SIGNS}
     parts = [f"{len(counts['passed'])} of {len(certificate.outcomes)} gates passed"]
-    parts += [f"{len(counts[kind])} {kind}: {', '.join(counts[kind])}" for kind in list(SIGNS)[1:] if counts[kind]]
+    parts += [
+        f"{len(counts[kind])} {kind}: {', '.join(counts[kind])}" for kind in ("failed", "not run") if counts[kind]
+    ]
+    if counts["not asked for"]:
+        parts.append(f"{len(counts['not asked for'])} not asked for")
     return "; ".join(parts)
 
 

@@ -39,12 +39,14 @@ class Convention:
 
     `training` are the layers of the port that are in train mode, so that auxiliary outputs are given, while all others
     evaluate; `reference_trains` whether the reference itself gives them in train mode only.
-    `align_corners` is that of the resize to the images, None where there is none.
+    `align_corners` is that of the resize to the images, None where there is none; `exactly` whether it is exact in
+    float64, or Paddle's, which keeps source positions as float32.
     """
 
     training: tuple[Any, ...] = ()
     reference_trains: bool = False
     align_corners: bool | None = None
+    exactly: bool = False
     resized: str = ""
     """Whose outputs are resized to the images by themselves: "port" or "reference"."""
     order: tuple[int, ...] | None = None
@@ -117,17 +119,16 @@ class Convention:
 
     def _at_one_size(self, actual: Any, expected: Tensor, size: list[int]) -> tuple[Any, Tensor]:
         if self.resized == "port":
-            return actual, self._nearest(
-                expected, paddle_to_torch(actual), lambda t, c: resize_by_paddle(t, size, corners=c)
-            )
-        own = self._nearest(paddle_to_torch(actual), expected, lambda t, c: _resize_exactly(t, size, corners=c))
-        return torch_to_paddle(own), expected
+            return actual, self._nearest(expected, paddle_to_torch(actual), size, (False, True))
+        return torch_to_paddle(self._nearest(paddle_to_torch(actual), expected, size, (True,))), expected
 
-    def _nearest(self, small: Tensor, large: Tensor, resize: Callable[[Tensor, bool], Tensor]) -> Tensor:
+    def _nearest(self, small: Tensor, large: Tensor, size: list[int], exactness: Sequence[bool]) -> Tensor:
+        """`small` resized as `large` was: the way is found once."""
         if self.align_corners is None:
-            distances = {choice: float((resize(small, choice) - large).abs().max()) for choice in (False, True)}
-            self.align_corners = min(distances, key=lambda choice: distances[choice])
-        return resize(small, self.align_corners)
+            ways = [(corners, exactly) for exactly in exactness for corners in (False, True)]
+            resized = {way: _resize(small, size, *way) for way in ways}
+            self.align_corners, self.exactly = min(ways, key=lambda way: float((resized[way] - large).abs().max()))
+        return _resize(small, size, self.align_corners, self.exactly)
 
 
 def find_training_layers(port: Any, run: Callable[[], int], expected: int) -> tuple[Any, ...]:
@@ -218,6 +219,12 @@ def _in_order(actual: Sequence[Any], actual_names: Sequence[str], names: Sequenc
     if all(names) and sorted(actual_names) == sorted(names) and len(set(names)) == len(names):
         return [actual[list(actual_names).index(name)] for name in names]
     return list(actual)
+
+
+def _resize(tensor: Tensor, size: list[int], corners: bool, exactly: bool) -> Tensor:
+    return (
+        _resize_exactly(tensor, size, corners=corners) if exactly else resize_by_paddle(tensor, size, corners=corners)
+    )
 
 
 def _resize_exactly(logits: Tensor, size: list[int], *, corners: bool) -> Tensor:

@@ -132,15 +132,14 @@ def paddles_initial_values(side: PaddleSide) -> None:
 
 
 def _edit_recipe(side: PaddleSide, edit: Callable[[Recipe], Recipe]) -> None:
-    make = side.make_trainer
-    side.make_trainer = lambda criterion, recipe: make(criterion, edit(recipe))  # type: ignore[method-assign]
+    side.recipe = edit(side.recipe)
 
 
 def _edit_trainer(side: PaddleSide, edit: Callable[[Any], Any]) -> None:
     make = side.make_trainer
 
-    def edited(criterion: Any, recipe: Recipe) -> Any:
-        trainer = make(criterion, recipe)
+    def edited(criterion: Any, **rates: Any) -> Any:
+        trainer = make(criterion, **rates)
         edit(trainer)
         return trainer
 
@@ -149,4 +148,4 @@ def _edit_trainer(side: PaddleSide, edit: Callable[[Any], Any]) -> None:
 
 def _edit_augmentation(side: PaddleSide, edit: Callable[[Augmentation], Augmentation]) -> None:
     make = side.augmentation
-    side.augmentation = lambda crop: edit(make(crop))  # type: ignore[method-assign]
+    side.augmentation = lambda *crop: edit(make(*crop))  # type: ignore[method-assign]

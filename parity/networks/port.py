@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -50,6 +50,21 @@ def load_port(spec: str) -> Any:
     return build_port(spec).layer
 
 
+def build_named(spec: str | None, config: Path | None) -> Any:
+    """The layer that `spec` or else `config` names, in whatever state its own code leaves it."""
+    if spec is not None:
+        return load_port(spec)
+    assert config is not None
+    return build_config(config).layer
+
+
+def build_worker(settings: Mapping[str, Any]) -> Any:
+    """The layer that `settings` name by "port" or "config", in another process; None where they name none."""
+    if settings["port"] is None and settings["config"] is None:
+        return None
+    return build_named(settings["port"], settings["config"] and Path(settings["config"]))
+
+
 def build_config(path: Path) -> Port:
     """The model that PaddleSeg's own `Config` builds, without the weights that the config would download or load.
 
@@ -57,7 +72,7 @@ def build_config(path: Path) -> Port:
     """
     if importlib.util.find_spec("paddleseg") is None:
         raise ParityInputError("--config: PaddleSeg is not installed; pip install 'paddleseg>=2.8,<2.9'")
-    with printing_to_stderr(), _only_logging_errors():
+    with printing_to_stderr(), only_logging_errors():
         return _build_config(path)
 
 
@@ -76,7 +91,7 @@ def _build_config(path: Path) -> Port:
 
 
 @contextmanager
-def _only_logging_errors() -> Iterator[None]:
+def only_logging_errors() -> Iterator[None]:
     """Within, PaddleSeg does not log the whole config it builds from."""
     from paddleseg.utils import logger
 

@@ -27,6 +27,7 @@ OWN = tuple(ROOT / name for name in ("ccnet_cli", "models_paddle", "models_torch
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 CALLERS = {
     ("user.py", "call_function"),
+    ("user.py", "find_function"),
     ("port_network.py", "__call__"),
     ("user.py", "_import_file"),
     ("follow.py", "wrapped"),
@@ -39,10 +40,17 @@ REFERENCE_CALLERS = {("stream.py", "_run"), ("influence.py", "_differentiate"), 
 
 
 def call_function(spec: str, option: str) -> Any:
-    """What the function returns that `spec` names: `package.module:function`, or `path/file.py:function`.
+    """What the function returns that `spec` names. Raises ParityInputError as `find_function` does, or if it fails."""
+    function = find_function(spec, option)
+    with users_code({option: spec}, "build it"):
+        return function()
+
+
+def find_function(spec: str, option: str) -> Callable[..., Any]:
+    """The function that `spec` names: `package.module:function`, or `path/file.py:function`.
 
     Modules are importable from the working directory, which comes first, or from the environment. Raises
-    ParityInputError, one line that names `option`, if it cannot be imported or called.
+    ParityInputError, one line that names `option`, if it cannot be imported.
     """
     place, _, name = spec.rpartition(":")
     if not place or not name:
@@ -52,8 +60,8 @@ def call_function(spec: str, option: str) -> Any:
         raise ParityInputError(f"{option} {spec}: no such file: {path}")
     with users_code({option: spec}, "build it"):
         module = importlib.import_module(place) if path is None else _import_file(path.resolve())
-        function: Callable[[], Any] = getattr(module, name)
-        return function()
+        function: Callable[..., Any] = getattr(module, name)
+    return function
 
 
 @contextmanager
@@ -109,6 +117,13 @@ def printing_to_stderr() -> Iterator[None]:
             sys.__stdout__.flush()
         os.dup2(kept, 1)
         os.close(kept)
+
+
+def describe(error: BaseException) -> str:
+    """What `error` says, on one line of at most 300 characters, and where it was raised if in a user's code."""
+    path = Path((frame := _innermost(error)).filename)
+    where = "" if _is_under(path, OWN) else f" ({path.name}:{frame.lineno})"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}{where}"
 
 
 def _find_option(error: BaseException, specs: Mapping[str, str]) -> str | None:

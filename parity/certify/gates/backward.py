@@ -1,7 +1,8 @@
 """Gate "backward": one pass in train mode, with dropout, forwards and back, layer by layer.
 
-Free-running, the gradients of every module's inputs and outputs are compared as they come: the first bad one on
-the way back from the loss is named. Isolated, each module is given torch's inputs and torch's upstream
+The reference's loss sends its gradients back from the outputs of both networks: what is exercised is the port's
+network, no loss of its. Free-running, the gradients of every module's inputs and outputs are compared as they come: the
+first bad one on the way back from the loss is named. Isolated, each module is given the reference's inputs and upstream
 gradients: the first bad one is itself wrong.
 """
 
@@ -16,16 +17,16 @@ from parity.certify.calls import Recording, observable, recording, replay
 from parity.certify.gate import Check, Evidence
 from parity.certify.limits import (
     EXACT,
+    EXACT_REASON,
     GRADIENT,
     GRADIENT_REASON,
     ISOLATED_GRADIENT,
     ISOLATED_GRADIENT_REASON,
-    LOSS,
-    LOSS_REASON,
     STATISTIC,
     STATISTIC_REASON,
 )
-from parity.certify.measure import Found, greatest, layer_scales, relative, worst
+from parity.certify.measure import Found, greatest, layer_scales, worst
+from parity.certify.outputs import in_order
 from parity.certify.sides import STATISTICS, Side
 from parity.certify.subject import Subject
 from parity.networks.modules import torch_modules
@@ -37,7 +38,7 @@ ZERO = 1e-12
 
 
 def run(subject: Subject) -> Evidence:
-    """Losses, statistics, parameters' gradients, and both layer-by-layer comparisons."""
+    """Outputs, statistics, parameters' gradients, and both layer-by-layer comparisons."""
     sides = subject.torch(), subject.paddle()
     checks = [_dropout(subject)]
     for side in sides:
@@ -45,25 +46,49 @@ def run(subject: Subject) -> Evidence:
         side.train()
     before = sides[0].state()
     paths = observable(sides[0])
-    passes = [_pass(side, paths, *subject.batch(0)) for side in sides]
-    losses, recordings = [found[0] for found in passes], [found[1] for found in passes]
+    images, labels = subject.batch(0)
+    outputs, recordings = [], []
+    for side in sides:
+        with recording(side, paths) as calls:
+            outputs.append(in_order(side.model(side.tensor(images))))
+        recordings.append(calls)
+    count = _count(outputs)
+    if not count:
+        return Evidence(checks=[*checks, count])
+    reached = _go_back(subject, sides, outputs, labels)
     gradients, states = [side.gradients() for side in sides], [side.state() for side in sides]
-    detail = f"{losses[1]:.15g}, torch has {losses[0]:.15g}"
     checks += [
         _isolated(subject, sides, recordings[0]),
         _free(sides, recordings),
-        Check(name="loss", measured=relative(losses[1], losses[0]), limit=LOSS, reason=LOSS_REASON, detail=detail),
+        reached,
         _check("parameters", worst(gradients[1], gradients[0], layer_scales(gradients[0]))),
         _statistics(before, *states),
     ]
     return Evidence(checks=checks, remarks=_zero(*gradients))
 
 
-def _pass(side: Side, paths: list[str], images: Array, labels: Array) -> tuple[float, Recording]:
-    with recording(side, paths) as calls:
-        loss = side.criterion()(side.model(side.tensor(images)), side.tensor(labels))
-    loss.backward()
-    return float(loss.detach()), calls
+def _count(outputs: list[list[Any]]) -> Check:
+    expected, actual = map(len, outputs)
+    detail = f"the port gives {actual} in train mode, the reference {expected}"
+    difference = abs(expected - actual)
+    return Check(name="number of outputs", measured=difference, limit=EXACT, reason=EXACT_REASON, detail=detail)
+
+
+def _go_back(subject: Subject, sides: tuple[Side, Side], outputs: list[list[Any]], labels: Array) -> Check:
+    """Send the gradients of the reference's loss back through both networks; returns the outputs' comparison."""
+    reference, port = sides
+    expected = subject.forms[1].bring(outputs[0], subject.size)
+    for tensor in expected:
+        reference.retain(tensor)
+    reference.criterion()(tuple(expected), reference.tensor(labels)).backward()
+    upstream = [port.tensor(reference.array(tensor.grad)) for tensor in expected]
+    port.send_back(outputs[1], upstream)
+    arrays = [
+        {f"output {number}": side.array(tensor) for number, tensor in enumerate(tensors)}
+        for side, tensors in zip(sides, (expected, outputs[1]), strict=True)
+    ]
+    distance, where = worst(arrays[1], arrays[0], greatest(arrays[0]))
+    return Check(name="outputs", measured=distance, limit=GRADIENT, reason=GRADIENT_REASON, detail=where)
 
 
 def _statistics(before: dict[str, Array], ours: dict[str, Array], theirs: dict[str, Array]) -> Check:

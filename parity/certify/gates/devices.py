@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.certify.gate import Check, Evidence, NotCertifiedError
+from parity.certify.gate import Check, Evidence, NotRunError
 from parity.certify.limits import DEVICES, DEVICES_REASON
 from parity.certify.measure import greatest, layer_scales, worst
 from parity.certify.processes import run_workers
@@ -46,33 +46,32 @@ def run(subject: Subject, *, frameworks: Sequence[str] = FRAMEWORKS, synchronise
 
 def _write_case(subject: Subject, folder: Path, *, synchronised: bool) -> Path:
     weights = standin_pair(seed=subject.seed, family=subject.family, depth=DEPTH)
-    images, labels = subject.batch(0)
+    images, _ = subject.batch(0)
     network = {"family": subject.family, "num_classes": 19, "recurrence": subject.recurrence, "depth": DEPTH}
     settings = {
         "network": network,
-        "align_corners": subject.preprocessing.align_corners,
+        "batch": len(images),
         "meeting": (folder / "meeting").as_uri(),
         "synchronised": synchronised,
-        "port": subject.port,
+        **subject.named_port,
     }
-    labels = np.where(labels == 255, 255, labels % 19)
     source = folder / "case.npz"
     tensors = {f"tensors/{name}": array for name, array in weights.torch.items()}
-    if subject.port is not None:
+    if subject.has_port:
         state = subject.make_port().state_dict()
         tensors |= {f"port/{name}": tensor.numpy() for name, tensor in state.items()}
-    np.savez(source, settings=json.dumps(settings), images=images, labels=labels, **tensors)
+    np.savez(source, settings=json.dumps(settings), images=images, **tensors)
     return source
 
 
 def _run(framework: str, source: Path, count: int) -> list[dict[str, Array]]:
-    """What each of `count` processes found. Raises NotCertifiedError if one did not end well."""
+    """What each of `count` processes found. Raises NotRunError if one did not end well."""
     targets = [source.with_name(f"{framework}-{count}-{rank}.npz") for rank in range(count)]
     arguments = [[framework, str(rank), str(count), str(source), str(path)] for rank, path in enumerate(targets)]
     ended = run_workers(WORKER, arguments, _environments(framework, count), seconds=SECONDS)
     for rank, worker in enumerate(ended):
         if not worker:
-            raise NotCertifiedError(f"{framework}, process {rank + 1} of {count} {worker.explanation}")
+            raise NotRunError(f"{framework}, process {rank + 1} of {count} {worker.explanation}")
     found = []
     for path in targets:
         with np.load(path) as archive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,19 @@ import numpy as np
 from cityscapes.confusion import Score, count_confusion
 from cityscapes.labels import IGNORED, NUM_CLASSES
 from parity.certify.gate import Check, Evidence
-from parity.certify.limits import EXACT, EXACT_REASON
+from parity.certify.limits import EXACT, EXACT_REASON, SINGLE_METRIC, SINGLE_METRIC_REASON, VALUE, VALUE_REASON
+from parity.certify.measure import relative
+from parity.certify.outputs import in_order
 from parity.certify.sides import Side
 from parity.certify.subject import Subject, decoded
 from recipe.interpolation import interpolation_matrix
+from recipe.preprocessing import preprocess
 
 Array = np.ndarray[Any, Any]
 
 PICTURES = 8
 METRIC_PICTURES = 2
+ABSENT = "some classes absent"
 LARGEST = (257, 513)
 """Of the piece, top left, that the metric gate looks at: the whole picture in float64 would take minutes."""
 
@@ -25,17 +30,18 @@ LARGEST = (257, 513)
 def validation_data(subject: Subject) -> Evidence:
     """The first pictures of the validation split, read by both pipelines, value by value."""
     samples = subject.samples("val", PICTURES)
-    ours, theirs = subject.torch("float32"), subject.paddle("float32")
-    different, where, labelled = 0, "", 0
+    ours, theirs = subject.torch("float32", layers=False), subject.paddle("float32", layers=False)
+    farthest, where, labelled = 0.0, "", 0
     for sample in samples:
         pixels, labels = decoded(sample)
         left, right = (side.array(side.tensor(side.preprocess(pixels)[None])) for side in (ours, theirs))
-        unequal = left.size if left.shape != right.shape else int((left != right).sum())
-        where = where or (sample.name if unequal else "")
-        different += unequal
+        distance = np.inf if left.shape != right.shape else float(np.abs(left - right).max() / np.abs(left).max())
+        if not distance <= farthest:
+            farthest, where = distance, f"{sample.name}: {_describe(left)} by the reference, {_describe(right)}"
         labelled += int((labels != 255).sum())
+    limit, reason = (VALUE, VALUE_REASON) if subject.gives("preprocessing") else (EXACT, EXACT_REASON)
     checks = [
-        Check(name="input values that differ", measured=different, limit=EXACT, reason=EXACT_REASON, detail=where),
+        Check(name="input values", measured=farthest, limit=limit, reason=reason, detail=where),
         Check(
             name="splits without a labelled pixel",
             measured=0 if labelled else 1,
@@ -46,10 +52,16 @@ def validation_data(subject: Subject) -> Evidence:
     return Evidence(checks=checks, remarks=[f"{len(samples)} pictures of {subject.dataset.name}"])
 
 
+def _describe(images: Array) -> str:
+    """Shape, range and means of images (N, C, H, W)."""
+    means = ", ".join(f"{value:.4g}" for value in images.mean((0, 2, 3))) if images.ndim == 4 else "?"
+    return f"{tuple(images.shape[1:])}, {images.min():.4g} to {images.max():.4g}, channel means {means}"
+
+
 def metric(subject: Subject) -> Evidence:
-    """Confusion matrices and mIoU of both networks in float64, each counted by its own framework."""
+    """Confusion matrices and mIoU of both networks in float64, each counted by its own framework or metric."""
     classes = subject.num_classes
-    sides: list[Side] = [subject.torch(), subject.paddle()]
+    sides: list[Side] = [subject.torch(layers=False), subject.paddle(layers=False)]
     tables = [np.zeros((classes, classes), np.int64) for _ in sides]
     for side in sides:
         side.model.eval()
@@ -58,7 +70,7 @@ def metric(subject: Subject) -> Evidence:
         pixels, labels = (part[: LARGEST[0], : LARGEST[1]] for part in decoded(sample))
         labels = np.where(labels < classes, labels, IGNORED)
         for side, table in zip(sides, tables, strict=True):
-            logits = predict(side, pixels)
+            logits = predict(subject, side, pixels)
             counted = side.confusion(logits, labels)
             miscounted += int(np.abs(counted - count_confusion(logits.argmax(0), labels, classes)).sum())
             table += counted
@@ -67,8 +79,14 @@ def metric(subject: Subject) -> Evidence:
         _pixels("pixels counted otherwise than by NumPy", miscounted),
         _pixels("pixels that the two confusion matrices disagree on", int(np.abs(tables[0] - tables[1]).sum()) // 2),
         Check(name="mIoU difference", measured=abs(scores[0] - scores[1]), limit=EXACT, reason=EXACT_REASON),
+        *subject.forms[1].check_corners(subject.preprocessing.align_corners, "metric"),
+        *_given_metric(subject, sides),
     ]
     remarks = [f"mIoU {scores[0]:.4%} and {scores[1]:.4%} on {tables[0].sum()} pixels"]
+    if subject.config is not None:
+        remarks.append(
+            "PaddleSeg's mean counts a class that is in no label and no prediction as 0; in Cityscapes all occur"
+        )
     if classes != NUM_CLASSES:
         remarks.append(
             f"{classes} classes against Cityscapes' labels: the agreement means something, the mIoU does not"
@@ -76,11 +94,62 @@ def metric(subject: Subject) -> Evidence:
     return Evidence(checks=checks, remarks=remarks)
 
 
-def predict(side: Side, pixels: Array) -> Array:
-    """Pixels (H, W, 3) uint8 -> main logits (K, H, W), resized by the same exact matrices on both sides."""
+def _given_metric(subject: Subject, sides: Sequence[Side]) -> list[Check]:
+    """The port's own metric against the reference's, on the same class numbers (N, H, W)."""
+    own = [side.own("metric") for side in sides]
+    if not any(own):
+        return []
+    checks = []
+    for name, (predictions, labels) in _metric_cases(subject).items():
+        if subject.config is not None and name == ABSENT:
+            continue  # PaddleSeg counts a class that does not occur as 0, whatever the config says
+        expected, actual = (
+            _measure(side, function, predictions, labels, subject.num_classes)
+            for side, function in zip(sides, own, strict=True)
+        )
+        detail = f"the port's {actual:.12g}, the reference's {expected:.12g}"
+        checks.append(
+            Check(
+                name=f"mIoU of {name}",
+                measured=relative(actual, expected),
+                limit=SINGLE_METRIC,
+                reason=SINGLE_METRIC_REASON,
+                detail=detail,
+            )
+        )
+    return checks
+
+
+def _metric_cases(subject: Subject) -> dict[str, tuple[Array, Array]]:
+    """Good predictions of all classes, and of pictures in which some class is in no label and no prediction."""
+    rng, classes = np.random.default_rng([subject.seed, 8]), subject.num_classes
+    cases = {}
+    for name, known in (("all classes", classes), (ABSENT, max(classes - 3, 1))):
+        labels = rng.integers(0, known, (4, 64, 96))
+        predictions = np.where(rng.random(labels.shape) < 0.3, rng.integers(0, known, labels.shape), labels)
+        cases[name] = predictions, np.where(rng.random(labels.shape) < 0.1, IGNORED, labels)
+    return cases
+
+
+def _measure(side: Side, own: Any, predictions: Array, labels: Array, classes: int) -> float:
+    """The mIoU by a side's own metric, which may give a confusion matrix, or by the toolkit's."""
+    if own is None:
+        return Score(count_confusion(predictions, labels, classes)).miou
+    found = own(side.tensor(predictions), side.tensor(labels), classes)
+    if found.shape == (classes, classes):
+        return Score(np.rint(found).astype(np.int64)).miou
+    return float(found.reshape(()))
+
+
+def predict(subject: Subject, side: Side, pixels: Array) -> Array:
+    """Pixels (H, W, 3) uint8 -> main logits (K, H, W), resized by the same exact matrices on both sides.
+
+    Both networks are shown the reference's preprocessing: the port's own is for the gate "validation data".
+    """
+    images = preprocess(pixels, subject.preprocessing)[None]
     with side.without_gradients():
-        outputs = side.model(side.tensor(side.preprocess(pixels)[None]))
-    logits = side.array(outputs[0])[0]
+        outputs = side.model(side.tensor(images))
+    logits = side.array(in_order(outputs)[0])[0]
     rows, columns = (
         interpolation_matrix(source, target, align_corners=side.align_corners)
         for source, target in zip(logits.shape[1:], pixels.shape[:2], strict=True)

@@ -98,7 +98,7 @@ def _write_case(subject: Subject, folder: Path, images: Array) -> Path:
         "recurrence": subject.recurrence,
         "depth": plan.depth,
     }
-    settings = json.dumps({"network": network, "port": subject.port})
+    settings = json.dumps({"network": network, **subject.named_port})
     tensors = {name: tensor.numpy() for name, tensor in subject.paddle("float32").model.state_dict().items()}
     case = folder / "case.npz"
     np.savez(case, settings=settings, images=images, **tensors)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from parity.certify.gate import Check, Evidence, NotCertifiedError
+from parity.certify.gate import Check, Evidence, NotRunError
 from parity.certify.limits import DISTRIBUTION, DISTRIBUTION_REASON, EXACT, EXACT_REASON
 from parity.certify.subject import Subject
 
@@ -21,12 +21,12 @@ SHAPE_SAMPLE = 20_000
 def run(subject: Subject) -> Evidence:
     """Constants are equal; of the others, mean, deviation and shape are the same within chance."""
     if subject.comes_loaded:
-        raise NotCertifiedError("the port comes with its weights: how it would begin is not seen; see --port-weights")
+        raise NotRunError("the port comes with its weights: how it would begin is not seen; see --port-weights")
     if subject.reference is not None:
-        raise NotCertifiedError("the reference's own initialiser was not given")
+        raise NotRunError("the reference's own initialiser was not given")
     ours, theirs = _fresh(subject)
     if ours.keys() != theirs.keys():
-        raise NotCertifiedError(f"no counterpart of {sorted(ours.keys() ^ theirs.keys())[0]}")
+        raise NotRunError(f"no counterpart of {sorted(ours.keys() ^ theirs.keys())[0]}")
     constant = [name for name, array in ours.items() if array.size > 1 and array.min() == array.max()]
     constant += [name for name, array in ours.items() if array.size == 1]
     odd = [name for name in constant if theirs[name].tobytes() != ours[name].tobytes()]
@@ -57,7 +57,7 @@ def _fresh(subject: Subject) -> tuple[dict[str, Array], dict[str, Array]]:
     paddle.seed(subject.seed + 2)
     ours, theirs = subject.torch("float32"), subject.paddle("float32", loaded=False)
     ours.initialise(subject.family)
-    if subject.port is None:  # a port begins as its own function makes it
+    if not subject.has_port:  # a port begins as its own function makes it
         theirs.initialise(subject.family)
     found = [{name: side.array(tensor) for name, tensor in side.parameters.items()} for side in (ours, theirs)]
     return found[0], found[1]

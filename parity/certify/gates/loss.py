@@ -2,68 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
+from parity.certify.criteria import STRATEGIES, Case, make_cases, measure
 from parity.certify.gate import Check, Evidence
-from parity.certify.limits import LOSS, LOSS_REASON
+from parity.certify.limits import LOSS, LOSS_REASON, SINGLE_LOSS, SINGLE_LOSS_REASON
 from parity.certify.measure import greatest, relative, worst
 from parity.certify.sides import Side
 from parity.certify.subject import Subject
 from recipe.ohem import Mining
 
-Array = np.ndarray[Any, Any]
-
-SIZE, COARSE = (97, 129), (13, 17)
-MININGS = {
-    "cross-entropy": None,
-    "OHEM by rank": Mining(threshold=1e-6, min_kept=9600),
-    "OHEM by threshold": Mining(threshold=0.4, min_kept=640),
-    "OHEM keeping all": Mining(threshold=0.01, min_kept=10**6),
-}
-
 
 def run(subject: Subject) -> Evidence:
-    """Every criterion on ordinary logits, on logits that are all equal, and on almost unlabelled pixels."""
-    sides = subject.torch(), subject.paddle()
-    checks = []
-    for criterion, mining in MININGS.items():
-        for case, (outputs, labels) in _cases(subject).items():
-            (loss, gradients), (other, others) = (_measure(side, mining, outputs, labels) for side in sides)
-            scale = max(greatest(gradients).values())
-            distance, where = worst(others, gradients, dict.fromkeys(gradients, scale))
-            name = f"{criterion}, {case}"
-            checks += [
-                _check(name, relative(other, loss), f"{other:.15g}, torch has {loss:.15g}"),
-                _check(f"gradient of {name}", distance, where),
-            ]
-    return Evidence(checks=checks)
+    """Every criterion on ordinary logits, on logits that are all equal, and on almost unlabelled pixels.
+
+    The toolkit's own are tried with several strategies of mining; a port's own loss is one, and is held against the
+    recipe's, on large pictures too.
+    """
+    sides = subject.torch(layers=False), subject.paddle(layers=False)
+    if not subject.gives("loss"):
+        checks = [
+            check
+            for name, mining in STRATEGIES.items()
+            for case in make_cases(subject, mining=False)
+            for check in _compare(subject, sides, mining, case, name)
+        ]
+        return Evidence(checks=checks)
+    own = subject.reference_kit["loss"].run
+    name = subject.loss_name if own is None else "the reference's own"
+    checks = [
+        check
+        for case in make_cases(subject, mining=True)
+        for check in _compare(subject, sides, subject.mining, case, name)
+    ]
+    chosen = "asked for" if subject.loss_recipe is not None else "the nearest published; --recipe names another"
+    remarks = [f"held against the {subject.family} recipe with {name}, {chosen}"] if own is None else []
+    corners = subject.forms[1].check_corners(subject.preprocessing.align_corners, "loss")
+    return Evidence(checks=[*corners, *checks], remarks=remarks)
 
 
-def _cases(subject: Subject) -> dict[str, tuple[tuple[Array, Array], Array]]:
-    rng = np.random.default_rng([subject.seed, 5])
-    classes = subject.weights.plan.num_classes
-    logits = tuple(2 * rng.standard_normal((2, classes, *COARSE)) for _ in range(2))
-    equal = tuple(np.zeros((2, classes, *COARSE)) for _ in range(2))
-    labels = rng.integers(0, classes, (2, *SIZE))
-    labels[rng.random(labels.shape) < 0.1] = 255
-    few = np.where(rng.random(labels.shape) < 0.01, labels, 255)
-    few[0, 0, 0] = 0
-    return {"random logits": (logits, labels), "equal logits": (equal, labels), "few labels": (logits, few)}  # type: ignore[dict-item]
-
-
-def _measure(
-    side: Side, mining: Mining | None, outputs: tuple[Array, Array], labels: Array
-) -> tuple[float, dict[str, Array]]:
-    tensors = {name: side.tensor(array) for name, array in zip(("logits", "auxiliary"), outputs, strict=True)}
-    for tensor in tensors.values():
-        side.require_gradient(tensor)
-    loss = side.criterion(mining)(tuple(tensors.values()), side.tensor(labels))
-    loss.backward()
-    gradients = {name: side.array(tensor.grad) for name, tensor in tensors.items() if tensor.grad is not None}
-    return float(loss.detach()), gradients
-
-
-def _check(name: str, measured: float, detail: str) -> Check:
-    return Check(name=name, measured=measured, limit=LOSS, reason=LOSS_REASON, detail=detail)
+def _compare(
+    subject: Subject, sides: tuple[Side, Side], mining: Mining | None, case: Case, criterion: str
+) -> list[Check]:
+    forms = [form if side.own("loss") else None for side, form in zip(sides, subject.forms, strict=True)]
+    corners = None if forms[1] is None else forms[1].align_corners
+    expected, actual = (
+        measure(side, side.criterion(mining), form, case, corners) for side, form in zip(sides, forms, strict=True)
+    )
+    scale = max(greatest(expected.gradients).values())
+    distance, where = worst(actual.gradients, expected.gradients, dict.fromkeys(expected.gradients, scale))
+    limit, reason = (SINGLE_LOSS, SINGLE_LOSS_REASON) if actual.is_single else (LOSS, LOSS_REASON)
+    name = f"{criterion}, {case.name}"
+    detail = f"the port's {actual.loss:.15g}, the reference's {expected.loss:.15g}"
+    return [
+        Check(name=name, measured=relative(actual.loss, expected.loss), limit=limit, reason=reason, detail=detail),
+        Check(name=f"gradient of {name}", measured=distance, limit=limit, reason=reason, detail=where),
+    ]

@@ -1,19 +1,18 @@
-"""Gates "training data" and "training": batches from one random stream, and what a number of steps on them do."""
+"""Gate "training": what a number of steps on the same batches do, by each side's own loss, optimiser and schedule."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from parity.certify.gate import Check, Evidence
+from parity.certify.gate import Check, Evidence, NotRunError
+from parity.certify.gates.data import BATCH, load
 from parity.certify.limits import (
     DIVERGENCE,
     DIVERGENCE_REASON,
-    EXACT,
-    EXACT_REASON,
     LOSS,
     LOSS_REASON,
     STEP,
@@ -22,25 +21,22 @@ from parity.certify.limits import (
     TRAJECTORY_REASON,
 )
 from parity.certify.measure import Found, greatest, noise_ratio, relative, worst
+from parity.certify.outputs import in_order
 from parity.certify.sides import STATISTICS, Side
 from parity.certify.state import load_state, velocities
-from parity.certify.subject import Subject, decoded
-from recipe.dataset import TrainingSet
-from recipe.recipe import Recipe, recipe_of
+from parity.certify.subject import Subject
 from twins.tolerances import FLOAT32_NOISE_RATIO
 
 Array = np.ndarray[Any, Any]
 Batch = tuple[Array, Array]
 State = dict[str, Array]
 
-PICTURES, BATCH = 16, 2
-COMPARED_BATCHES = 16
 NAMES = {"torch": "torch", "paddle": "Paddle"}
 CHANCE = 1e-3
 """Of the loss: one rounded activation on the other side of a ReLU moves a trajectory as far within some steps,
 and which framework meets one is chance."""
-BASE_RATE = 1e-3
-"""A tenth of the usual: from stand-in weights the usual rate overflows within a few steps."""
+RATE_SHARE = 0.1
+"""Of each side's own rate: from stand-in weights the usual one overflows within a few steps."""
 
 
 @dataclass
@@ -51,40 +47,19 @@ class _Run:
     statistics: State = field(default_factory=dict)
 
 
-def data(subject: Subject) -> Evidence:
-    """The first augmented batches of both loaders, value by value."""
-    sides = subject.torch("float32"), subject.paddle("float32")
-    # As large as the pictures: scaled down they are padded, scaled up they are cropped.
-    crop = decoded(subject.samples("train", 1)[0])[1].shape
-    ours, theirs = (_load(subject, side, COMPARED_BATCHES, (crop[0], crop[1])) for side in sides)
-    counts = {"images": 0, "labels": 0}
-    ignored = []
-    for expected, actual in zip(ours, theirs, strict=True):
-        for name, left, right in zip(counts, expected, actual, strict=True):
-            same = left.shape == right.shape and left.dtype == right.dtype
-            counts[name] += int((left != right).sum()) if same else left.size
-        ignored.append(float((expected[1] == 255).mean()))
-    checks = [
-        Check(name=f"values of {name} that differ", measured=count, limit=EXACT, reason=EXACT_REASON)
-        for name, count in counts.items()
-    ]
-    return Evidence(checks=checks, remarks=[f"{len(ignored)} batches of {BATCH}, {np.mean(ignored):.1%} ignored"])
-
-
 def run(subject: Subject) -> Evidence:
     """Steps on the same batches: each from torch's state, and as they come, in both precisions."""
-    recipe = replace(recipe_of(subject.family), base_rate=BASE_RATE)
-    batches = list(_load(subject, subject.torch("float32"), subject.steps, subject.size))
-    checks = _isolated(subject, recipe, batches[: len(TRAJECTORY)])
+    batches = list(_batches(subject))
+    checks = _isolated(subject, batches[: len(TRAJECTORY)])
     runs = {}
     for dtype in ("float64", "float32"):
         for side in (subject.torch(dtype), subject.paddle(dtype)):
             name = f"{NAMES[side.framework]} {dtype}"
-            runs[name] = _follow(subject, side, recipe, batches, name)
+            runs[name] = _follow(subject, side, batches, name)
     curves = {name: run.losses for name, run in runs.items()}
     exact, actual = curves["torch float64"], curves["Paddle float64"]
     for step, limit in zip(range(len(exact)), TRAJECTORY, strict=False):
-        detail = f"{actual[step]:.15g}, torch has {exact[step]:.15g}"
+        detail = f"the port's {actual[step]:.15g}, the reference's {exact[step]:.15g}"
         measured = relative(actual[step], exact[step])
         checks.append(
             Check(
@@ -106,7 +81,7 @@ def _divergence(curves: dict[str, list[float]], dtype: str) -> Check:
         measured=float(np.abs(actual - exact).max()) / max(own, CHANCE * float(np.abs(exact).max())),
         limit=DIVERGENCE,
         reason=DIVERGENCE_REASON,
-        detail=f"torch's own is {own:.1e}",
+        detail=f"the reference's own is {own:.1e}",
     )
 
 
@@ -123,13 +98,30 @@ def _statistics(exact: State, _: State, rounded: State, actual: State) -> Check:
     )
 
 
-def _load(subject: Subject, side: Side, count: int, crop: tuple[int, int]) -> Iterator[Batch]:
-    """Batches as `side`'s loader gives them, as arrays."""
-    samples = subject.samples("train", PICTURES)
-    augmentation = side.augmentation(crop)
-    training_set = TrainingSet(samples, decoded, augmentation, length=count * BATCH, seed=subject.seed)
-    for images, labels in side.loader(training_set, batch=BATCH):
-        yield side.array(images), side.array(labels)
+def _batches(subject: Subject) -> Iterator[Batch]:
+    """The batches that all networks train on: the port's own loader's, cut to the gate's size, or the toolkit's."""
+    source = subject.port_kit["loader"].run if "loader" in subject.port_kit else None
+    if source is None:
+        yield from load(subject, subject.torch("float32", layers=False), subject.steps, subject.size)
+        return
+    height, width = subject.size
+    for (images, labels), _ in zip(source.batches(subject.dataset), range(subject.steps), strict=False):
+        if len(images) < BATCH or images.shape[2] < height or images.shape[3] < width:
+            raise NotRunError(
+                f"the port's own loader gives {images.shape}, less than {BATCH} pictures of {subject.size}"
+            )
+        pairs = [_cut(*pair, subject.size) for pair in zip(images[:BATCH], labels[:BATCH], strict=True)]
+        yield np.stack([image for image, _ in pairs]), np.stack([label for _, label in pairs])
+
+
+def _cut(image: Array, labels: Array, size: tuple[int, int]) -> Batch:
+    """A piece of `size` (H, W) from the middle of the labelled pixels: without one a loss means nothing."""
+    middle = [int(np.median(places)) if len(places) else 0 for places in np.nonzero(labels != 255)]
+    rows, columns = (
+        slice(start := min(max(centre - side // 2, 0), whole - side), start + side)
+        for centre, side, whole in zip(middle, size, labels.shape, strict=True)
+    )
+    return image[:, rows, columns], labels[rows, columns]
 
 
 def _scaled(batch: Batch) -> Batch:
@@ -138,10 +130,25 @@ def _scaled(batch: Batch) -> Batch:
     return images.astype(np.float64) / max(float(np.abs(images).max()) / 2, 1.0), labels
 
 
-def _trainer(subject: Subject, side: Side, recipe: Recipe) -> Any:
+def _trainer(subject: Subject, side: Side) -> Any:
     side.share_dropout(subject.seed)
     side.train()
-    return side.make_trainer(side.criterion(), recipe)
+    return side.make_trainer(_criterion(subject, side), share=RATE_SHARE)
+
+
+def _criterion(subject: Subject, side: Side) -> Any:
+    """The side's own loss, of the outputs as its network gives them; the toolkit's takes them in order.
+
+    Where the port resizes its logits as the reference's loss does, the reference's are resized by the very same
+    numbers: Paddle keeps some of them as float32.
+    """
+    criterion = side.criterion(subject.mining)
+    if side.kit["loss"].run is not None:
+        return criterion
+    form = subject.forms[1]
+    if side.name == "port" or form.align_corners != subject.preprocessing.align_corners:
+        return lambda outputs, labels: criterion(tuple(in_order(outputs)), labels)
+    return lambda outputs, labels: criterion(tuple(form.bring(in_order(outputs), labels.shape[1:])), labels)
 
 
 def _step(side: Side, trainer: Any, batch: Batch, classes: int) -> float:
@@ -150,8 +157,8 @@ def _step(side: Side, trainer: Any, batch: Batch, classes: int) -> float:
     return float(trainer.step(side.tensor(images), side.tensor(labels)))
 
 
-def _follow(subject: Subject, side: Side, recipe: Recipe, batches: Sequence[Batch], name: str) -> _Run:
-    trainer = _trainer(subject, side, recipe)
+def _follow(subject: Subject, side: Side, batches: Sequence[Batch], name: str) -> _Run:
+    trainer = _trainer(subject, side)
     run = _Run()
     for number, batch in enumerate(batches, 1):
         subject.progress(f"training, {name}, step {number} / {len(batches)}")
@@ -161,18 +168,21 @@ def _follow(subject: Subject, side: Side, recipe: Recipe, batches: Sequence[Batc
     return run
 
 
-def _isolated(subject: Subject, recipe: Recipe, batches: Sequence[Batch]) -> list[Check]:
+def _isolated(subject: Subject, batches: Sequence[Batch]) -> list[Check]:
     """Each step in both frameworks from torch's parameters, statistics and velocities."""
     ours, theirs = subject.torch(), subject.paddle()
-    trainers = [_trainer(subject, side, recipe) for side in (ours, theirs)]
+    trainers = [_trainer(subject, side) for side in (ours, theirs)]
     classes = subject.num_classes
     state: Found = 0.0, ""
     loss: Found = 0.0, ""
     for number, batch in enumerate(batches, 1):
         subject.progress(f"training, isolated, step {number} / {len(batches)}")
         if number > 1:
+            kept = velocities(ours, trainers[0])
+            if kept.keys() != velocities(theirs, trainers[1]).keys():
+                break  # of an optimiser that keeps something else: each step from one state is the first
             load_state(theirs, ours.state())
-            velocities(theirs, trainers[1], velocities(ours, trainers[0]))
+            velocities(theirs, trainers[1], kept)
         losses = [_step(side, trainer, batch, classes) for side, trainer in zip((ours, theirs), trainers, strict=True)]
         loss = max(loss, (relative(losses[1], losses[0]), f"step {number}"))
         expected = ours.state()

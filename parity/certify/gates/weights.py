@@ -13,7 +13,7 @@ def run(subject: Subject) -> Evidence:
     if subject.reference is not None:
         return _of_a_users_reference(subject)
     weights = subject.weights
-    different = list(weights.different) if subject.port is None else subject.port_summary["different"]
+    different = subject.port_summary["different"] if subject.has_port else list(weights.different)
     side = subject.paddle("float32")
     expected = {name for _, name in weights.plan.transfers}
     lonely = sorted(expected ^ side.tensors.keys())
@@ -21,7 +21,7 @@ def run(subject: Subject) -> Evidence:
         _count("tensors without a counterpart", lonely),
         _count("tensors that differ after conversion", different),
     ]
-    if subject.port is None:
+    if not subject.has_port:
         checks.append(_count("tensors that do not come back bit for bit", _lost(subject)))
     return Evidence(checks=checks, remarks=[f"{len(weights.torch)} tensors"])
 

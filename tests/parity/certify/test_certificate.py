@@ -12,7 +12,7 @@ import pytest
 from converter.errors import InputError
 from parity.certify.catalogue import GATES
 from parity.certify.certificate import Certificate, judge, read_certificate, verify, write_certificate
-from parity.certify.gate import Check, Evidence, NotCertifiedError, Outcome, not_certified, run_gate
+from parity.certify.gate import Check, Evidence, NotRunError, Outcome, not_run, run_gate
 from parity.certify.tables import print_certificate, summarise
 from parity.errors import ParityInputError
 from parity.reports.html.certificate import render, write_page
@@ -59,7 +59,9 @@ def test_keys() -> None:
     assert {"source", "target", "family", "recurrence", "gates", "environment", "date"} <= content.keys()
     assert {"versions", "threads", "flags"} <= content["environment"].keys()
     assert [gate["name"] for gate in content["gates"]] == list(GATES)
-    assert all(list(g) == ["name", "verdict", "measured", "limit", "reason", "seconds"] for g in content["gates"])
+    assert all(
+        list(g) == ["name", "verdict", "measured", "limit", "reason", "seconds", "code"] for g in content["gates"]
+    )
 
 
 @pytest.mark.parametrize("measured", [math.nan, math.inf, 1.0000001])
@@ -78,10 +80,10 @@ def test_the_worst_passing_check_speaks() -> None:
 
 def test_a_gate_that_cannot_run_is_no_pass() -> None:
     def refuse(subject: Any) -> Evidence:
-        raise NotCertifiedError("no GPU")
+        raise NotRunError("no GPU")
 
     for outcome in (run_gate(gate_of(refuse), None), run_gate(gate_of(lambda subject: Evidence(checks=[])), None)):
-        assert outcome.verdict == "not certified"
+        assert outcome.verdict == "not run"
         assert outcome.measured is None
         assert not outcome
     assert run_gate(gate_of(refuse), None).reason == "no GPU"
@@ -89,7 +91,7 @@ def test_a_gate_that_cannot_run_is_no_pass() -> None:
 
 def test_verdicts() -> None:
     failed = run_gate(gate_of(lambda subject: Evidence(checks=[check(2.0)]), "loss"), None)
-    skipped = not_certified("training", "skipped")
+    skipped = not_run("training", "skipped")
     assert make_certificate(replaced={"loss": failed}).verdict == "not certified"
     assert make_certificate(replaced={"training": skipped}).verdict == "incomplete"
     assert make_certificate(replaced={"loss": failed, "training": skipped}).verdict == "not certified"
@@ -119,7 +121,7 @@ def test_verify(tmp_path: Path, weights: Path) -> None:
 
 def test_verify_an_incomplete_certificate(tmp_path: Path, weights: Path) -> None:
     path = tmp_path / "certificate.json"
-    content = make_certificate(weights, replaced={"metric": not_certified("metric", "skipped")}).to_json()
+    content = make_certificate(weights, replaced={"metric": not_run("metric", "skipped")}).to_json()
     write_certificate(path, content)
     found = verify(path, weights)
     assert found.role == "target"
@@ -177,9 +179,9 @@ def test_page(tmp_path: Path) -> None:
 
 
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
-    certificate = make_certificate(replaced={"metric": not_certified("metric", "no pictures")})
+    certificate = make_certificate(replaced={"metric": not_run("metric", "no pictures")})
     print_certificate(certificate)
     text = capsys.readouterr().out
     assert "INCOMPLETE" in text
     assert "no pictures" in text
-    assert summarise(certificate) == "13 of 14 gates passed; 1 not certified: metric"
+    assert summarise(certificate) == "13 of 14 gates passed; 1 not run: metric"

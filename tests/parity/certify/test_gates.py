@@ -71,17 +71,18 @@ def test_the_other_gates_pass(gate: str, folder: Path) -> None:
 
 PORT = "tests.parity.official_port:"
 """Its modules have other boundaries, its slope is a decimal."""
+PARTS = {name: f"tests.parity.certify.own_parts:{name}" for name in ("loss", "optimiser")}
 
 
 @pytest.mark.parametrize("gate", ["weights", "backward", "training"])
 def test_a_port_with_other_boundaries_passes(gate: str, folder: Path) -> None:
-    outcome = outcome_of(gate, make_subject(folder, port=PORT + "build_inline", size=(33, 49)))
+    outcome = outcome_of(gate, make_subject(folder, port=PORT + "build_inline", parts=PARTS, size=(33, 49)))
     assert outcome, outcome.reason
 
 
 @pytest.mark.parametrize("gate", ["backward", "training"])
 def test_a_scale_that_such_a_port_never_trains_fails(gate: str, folder: Path) -> None:
-    outcome = outcome_of(gate, make_subject(folder, port=PORT + "build_frozen", size=(33, 49)))
+    outcome = outcome_of(gate, make_subject(folder, port=PORT + "build_frozen", parts=PARTS, size=(33, 49)))
     assert outcome.verdict == "failed"
     assert "head.attention.gamma" in outcome.reason
 

@@ -32,13 +32,13 @@ def test_choose() -> None:
         choose(("looss",), ())
 
 
-def test_what_was_not_asked_for_is_not_certified(tmp_path: Path) -> None:
+def test_what_was_not_asked_for_is_not_run(tmp_path: Path) -> None:
     certificate = certify(options(tmp_path / "report"))
-    assert certificate.verdict == "incomplete"
+    assert certificate.verdict == "passed: 2 of 14 gates"
     content = read_certificate(tmp_path / "report" / "certificate.json")
     verdicts = {gate["name"]: gate["verdict"] for gate in content["gates"]}
     assert {name for name, verdict in verdicts.items() if verdict == "passed"} == {"weights", "learning rate"}
-    assert set(verdicts.values()) == {"passed", "not certified"}
+    assert set(verdicts.values()) == {"passed", "not asked for"}
     assert (tmp_path / "report" / "certificate.html").exists()
     assert not (tmp_path / "report" / PARTIAL).exists()
     assert content["source"]["sha256"] == content["target"]["sha256"]
@@ -122,7 +122,8 @@ def test_a_gate_that_raises_does_not_hide_the_others(tmp_path: Path, monkeypatch
     monkeypatch.setattr(module, "GATES", {**GATES, "weights": replace(GATES["weights"], run=broken)})
     certificate = certify(options(tmp_path))
     first = certificate.outcomes[0]
-    assert (first.verdict, first.reason) == ("not certified", "raises ValueError: some fault")
+    assert first.verdict == "not run"
+    assert first.reason.startswith("raises ValueError: some fault (test_run.py:")
     assert certificate.outcomes[6]
     assert certificate.verdict == "incomplete"
 
@@ -130,7 +131,7 @@ def test_a_gate_that_raises_does_not_hide_the_others(tmp_path: Path, monkeypatch
 def test_a_wrong_data_set_is_why(tmp_path: Path) -> None:
     certificate = certify(options(tmp_path, gates=("validation data",), cityscapes=tmp_path / "none"))
     outcome = certificate.outcomes[2]
-    assert outcome.verdict == "not certified"
+    assert outcome.verdict == "not run"
     assert "there is no such folder" in outcome.reason
 
 
@@ -154,7 +155,7 @@ def test_a_port(tmp_path: Path) -> None:
     gates = ("weights", "optimiser", "initialisation", "backward")
     certificate = certify(options(tmp_path, gates=gates, port="tests.parity.renamed_port:build"))
     verdicts = {outcome.name: outcome for outcome in certificate.outcomes}
-    assert [verdicts[name].verdict for name in gates] == ["passed", "passed", "passed", "failed"]
+    assert [verdicts[name].verdict for name in gates] == ["passed", "not run", "passed", "failed"]
     assert "head.dropout: the port has none" in verdicts["backward"].reason
     content = json.loads((tmp_path / "certificate.json").read_text())
     assert content["port"] == content["target"]["name"] == "tests.parity.renamed_port:build"

@@ -1,0 +1,155 @@
+"""Augmentations of both sides, by what each does to the same charts: distributions of draws, and exact parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from cityscapes.labels import PALETTE
+from parity.certify.charts import Draw
+from parity.certify.gate import Check
+from parity.certify.limits import DISTRIBUTION, DISTRIBUTION_REASON, EXACT, EXACT_REASON
+
+Array = np.ndarray[Any, Any]
+
+SCALE, SCALE_REASON = 0.03, "of the scale: a border of stripes is seen to half a pixel"
+PLACE, PLACE_REASON = 2.0, "pixels: a border of stripes is seen to half a pixel, and sizes are rounded either way"
+LEVEL, LEVEL_REASON = 0.02, "of the range of values: half a level is 0.002, an edge that a resize mixes a little more"
+JITTER = 0.05
+"""Width by which scales are blurred before distributions are compared: two as good as equal are then equal."""
+
+
+def compare_draws(
+    actual: Sequence[Draw], expected: Sequence[Draw], preprocess: Callable[[Array], Array]
+) -> list[Check]:
+    """Scale, mirroring, place, crop and values of the port's draws (`actual`) against the reference's.
+
+    `preprocess` is the reference's: pixels (H, W, 3) uint8 -> (3, H, W).
+    """
+    colours = preprocess(PALETTE[:19][None])[:, 0].T
+    return [
+        _crop(actual, expected),
+        *_scales(actual, expected),
+        _mirrored(actual, expected),
+        *_places(actual, expected),
+        _values(actual, colours),
+        *_padding(actual, expected, float(np.ptp(colours))),
+        Check(
+            name="labels that are no class",
+            measured=sum(draw.strangers for draw in actual),
+            limit=EXACT,
+            reason=EXACT_REASON,
+        ),
+    ]
+
+
+def _crop(actual: Sequence[Draw], expected: Sequence[Draw]) -> Check:
+    own, wanted = ({draw.crop for draw in draws} for draws in (actual, expected))
+    detail = f"the port's {_listed(own)}, the reference's {_listed(wanted)}"
+    return Check(name="sizes that differ", measured=len(own ^ wanted), limit=EXACT, reason=EXACT_REASON, detail=detail)
+
+
+def _listed(sizes: set[tuple[int, int]]) -> str:
+    return ", ".join("×".join(map(str, size)) for size in sorted(sizes)[:3])
+
+
+def _scales(actual: Sequence[Draw], expected: Sequence[Draw]) -> list[Check]:
+    own, wanted = (np.array([draw.scale for draw in draws]) for draws in (actual, expected))
+    detail = f"the port's {own.min():.3g} to {own.max():.3g}, the reference's {wanted.min():.3g} to {wanted.max():.3g}"
+    ends = [
+        Check(
+            name=f"{name} scale",
+            measured=abs(float(end(own)) / float(end(wanted)) - 1),
+            limit=SCALE,
+            reason=SCALE_REASON,
+            detail=detail,
+        )
+        for name, end in (("least", np.min), ("greatest", np.max))
+    ]
+    rng = np.random.default_rng(0)
+    blurred = [values + rng.uniform(-JITTER, JITTER, len(values)) for values in (own, wanted)]
+    mean = f"means {own.mean():.3f} and {wanted.mean():.3f}, {len(own)} and {len(wanted)} draws"
+    return [*ends, _chance("distribution of scales (Kolmogorov-Smirnov)", _deviate(*blurred), mean)]
+
+
+def _mirrored(actual: Sequence[Draw], expected: Sequence[Draw]) -> Check:
+    # A chart of rows shows no mirroring of columns.
+    own, wanted = ([draw.is_mirrored for draw in draws if draw.axis == 1] for draws in (actual, expected))
+    shares = float(np.mean(own)), float(np.mean(wanted))
+    share = (sum(own) + sum(wanted)) / (len(own) + len(wanted))
+    error = math.sqrt(max(share * (1 - share), 1e-12) * (1 / len(own) + 1 / len(wanted)))
+    detail = f"the port's {shares[0]:.1%}, the reference's {shares[1]:.1%}"
+    return _chance("share that is mirrored (binomial)", abs(shares[0] - shares[1]) / error, detail)
+
+
+def _places(actual: Sequence[Draw], expected: Sequence[Draw]) -> list[Check]:
+    cropped, padded = [], []
+    for draws in (actual, expected):
+        rooms = [(draw.extent - draw.crop[draw.axis], draw) for draw in draws]
+        cropped.append(np.array([draw.start / room for room, draw in rooms if room > 4 * PLACE]))
+        padded.append(np.array([-draw.start for room, draw in rooms if room < -PLACE]))
+    checks = []
+    if min(map(len, cropped)) > 1:
+        detail = f"means {cropped[0].mean():.3f} and {cropped[1].mean():.3f} of the room"
+        checks.append(_chance("place of the crop (Kolmogorov-Smirnov)", _deviate(*cropped), detail))
+    if min(map(len, padded)):
+        own, wanted = (float(np.median(places)) for places in padded)
+        farthest = float(np.abs(padded[0] - wanted).max())
+        detail = f"{own:.1f} pixels before a small picture, {wanted:.1f} by the reference"
+        checks.append(
+            Check(name="place of small pictures", measured=farthest, limit=PLACE, reason=PLACE_REASON, detail=detail)
+        )
+    return checks
+
+
+def _values(actual: Sequence[Draw], colours: Array) -> Check:
+    """The greatest distance of any stripe's value from what the reference's preprocessing makes of its colour."""
+    scale = float(np.ptp(colours))
+    farthest, detail = 0.0, ""
+    for draw in actual:
+        if draw.colours.shape != colours.shape:
+            return _level("values", math.inf, f"{draw.colours.shape[1]} channels")
+        distances = np.abs(draw.colours - colours) / scale
+        if np.isnan(distances).all():
+            continue
+        worst = np.unravel_index(int(np.nanargmax(distances)), distances.shape)
+        if not distances[worst] <= farthest:
+            farthest = float(distances[worst])
+            colour = tuple(int(value) for value in PALETTE[worst[0]])
+            detail = (
+                f"RGB {colour}, channel {worst[1]}: {draw.colours[worst]:.4g}, the reference's {colours[worst]:.4g}"
+            )
+    return _level("values", farthest, detail)
+
+
+def _padding(actual: Sequence[Draw], expected: Sequence[Draw], scale: float) -> list[Check]:
+    own, wanted = (
+        np.array([draw.padding for draw in draws if draw.padding is not None]) for draws in (actual, expected)
+    )
+    if not len(own) or not len(wanted):
+        return []
+    farthest = float(np.abs(own - wanted[0]).max()) / scale
+    detail = f"{_numbers(own[0])}, the reference's {_numbers(wanted[0])}"
+    return [_level("values of padding", farthest, detail)]
+
+
+def _numbers(values: Array) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
+
+
+def _deviate(left: Array, right: Array) -> float:
+    """Kolmogorov and Smirnov's distance as the deviate of a normal distribution that chance reaches as seldom."""
+    chance = float(stats.ks_2samp(left, right, method="asymp").pvalue)
+    return float(stats.norm.isf(max(chance, 1e-300) / 2))
+
+
+def _chance(name: str, score: float, detail: str) -> Check:
+    return Check(name=name, measured=score, limit=DISTRIBUTION, reason=DISTRIBUTION_REASON, detail=detail)
+
+
+def _level(name: str, measured: float, detail: str) -> Check:
+    return Check(name=name, measured=measured, limit=LEVEL, reason=LEVEL_REASON, detail=detail)

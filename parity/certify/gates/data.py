@@ -1,0 +1,75 @@
+"""Gate "training data": augmented batches from one random stream, or distributions where the streams are two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from parity.certify.augmentations import compare_draws
+from parity.certify.gate import Check, Evidence
+from parity.certify.limits import EXACT, EXACT_REASON
+from parity.certify.parts.loaders import RecipeSource, Source
+from parity.certify.sides import Side
+from parity.certify.subject import Subject, decoded
+from recipe.dataset import TrainingSet
+
+Array = np.ndarray[Any, Any]
+Batch = tuple[Array, Array]
+
+PICTURES, BATCH = 16, 2
+COMPARED_BATCHES = 16
+FEWEST = 30
+"""Charts that must be read for a distribution to say anything."""
+
+
+def run(subject: Subject) -> Evidence:
+    """The toolkit's loaders value by value; a port's own by what it does to charts."""
+    source = subject.port_kit["loader"].run
+    return _values(subject) if source is None else _charts(subject, source)
+
+
+def load(subject: Subject, side: Side, count: int, crop: tuple[int, int]) -> Iterator[Batch]:
+    """Batches as the toolkit's loader of `side`'s framework gives them, as arrays."""
+    samples = subject.samples("train", PICTURES)
+    training_set = TrainingSet(samples, decoded, side.augmentation(crop), length=count * BATCH, seed=subject.seed)
+    for images, labels in side.loader(training_set, batch=BATCH):
+        yield side.array(images), side.array(labels)
+
+
+def _values(subject: Subject) -> Evidence:
+    sides = subject.torch("float32", layers=False), subject.paddle("float32", layers=False)
+    # As large as the pictures: scaled down they are padded, scaled up they are cropped.
+    crop = decoded(subject.samples("train", 1)[0])[1].shape
+    expected_batches, actual_batches = (load(subject, side, COMPARED_BATCHES, (crop[0], crop[1])) for side in sides)
+    counts = {"images": 0, "labels": 0}
+    ignored = []
+    for expected, actual in zip(expected_batches, actual_batches, strict=True):
+        for name, left, right in zip(counts, expected, actual, strict=True):
+            same = left.shape == right.shape and left.dtype == right.dtype
+            counts[name] += int((left != right).sum()) if same else left.size
+        ignored.append(float((expected[1] == 255).mean()))
+    checks = [
+        Check(name=f"values of {name} that differ", measured=count, limit=EXACT, reason=EXACT_REASON)
+        for name, count in counts.items()
+    ]
+    return Evidence(checks=checks, remarks=[f"{len(ignored)} batches of {BATCH}, {np.mean(ignored):.1%} ignored"])
+
+
+def _charts(subject: Subject, source: Source) -> Evidence:
+    side = subject.torch("float32", layers=False)
+    recipe = side.augmentation()
+    crop = -(-recipe.crop[0] // source.shrunk), -(-recipe.crop[1] // source.shrunk)
+    own = subject.reference_kit["loader"].run
+    reference: Source = own or RecipeSource(replace(recipe, crop=crop), source, seed=subject.seed)
+    actual, lost = source.draws(subject.folder)
+    if len(actual) < FEWEST:
+        reason = "a chart of which fewer than two borders are seen, or whose labels are not its own, says nothing"
+        detail = f"{len(actual)} of {len(actual) + lost} charts can be read"
+        return Evidence(checks=[Check(name="charts lost", measured=lost, limit=EXACT, reason=reason, detail=detail)])
+    expected, _ = reference.draws(subject.folder)
+    facts = [f"{name} {value}" for name, value in subject.port_kit["loader"].facts.items()]
+    remarks = [f"{len(actual)} draws of the port's, {len(expected)} of the reference's", *facts]
+    return Evidence(checks=compare_draws(actual, expected, side.preprocess), remarks=remarks)

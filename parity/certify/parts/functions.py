@@ -9,7 +9,7 @@
 | loader | `(root)`: a folder in Cityscapes' layout -> batches (images (N, 3, H, W), labels (N, H, W)) for training |
 | metric | `(predictions, labels)`: class numbers (N, H, W) int64, 255 not counted -> the mIoU, or a confusion matrix |
 
-A loss may be a class, or a function without arguments that returns one. An optimiser's function whose
+A loss may be a layer, its class, or a function without arguments that returns one. An optimiser's function whose
 first parameter is called `model` is given the network; a metric's third one is the number of classes.
 """
 
@@ -56,7 +56,8 @@ def _adapt_loss(function: Function) -> Function:
 
     def loss(outputs: Any, labels: Any) -> Any:
         if not made:
-            made.append(function() if isinstance(function, type) or takes(function) == 0 else function)
+            is_maker = isinstance(function, type) or (inspect.isroutine(function) and takes(function) == 0)
+            made.append(function() if is_maker else function)
         values = flatten(made[0](outputs, labels))
         if not values:
             raise TypeError("the loss returns no tensor")

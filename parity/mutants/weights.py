@@ -19,7 +19,7 @@ CONVOLUTIONS = ("*.conv", "*.query", "*.key", "*.value", "*.classifier")
 def square_kernel_transposed(port: Port) -> None:
     """A 1 × 1 kernel with as many inputs as outputs is transposed, as a Linear's weight would be."""
     weight = port[VALUE].weight
-    weight.set_value(weight.transpose([1, 0, 2, 3]))
+    weight.set_value(weight.numpy().transpose([1, 0, 2, 3]))
 
 
 @mutant(MUTANTS, ONE)
@@ -31,7 +31,7 @@ def kernel_flipped(port: Port) -> None:
 @mutant(MUTANTS, ONE)
 def kernel_height_and_width_swapped(port: Port) -> None:
     """A 3 × 3 kernel is transposed in space."""
-    port[ONE].weight.set_value(port[ONE].weight.transpose([0, 1, 3, 2]))
+    port[ONE].weight.set_value(port[ONE].weight.numpy().transpose([0, 1, 3, 2]))
 
 
 @mutant(MUTANTS, "backbone.stem.0.conv")

@@ -12,87 +12,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 import torch
 from torch import Tensor
 
-from parity.causes.activations import FUNCTIONS, called_activations, moved_activations, other_activations
-from parity.causes.attention import SOFTMAXES, fills, masks, scaled_products, softmaxes
 from parity.causes.facts import measure_facts
-from parity.causes.hypotheses import Asked, Hypothesis, Rule
-from parity.causes.layers import convolutions, dropouts, global_pools, linears, norms, pools, resizes
+from parity.causes.hypotheses import Asked, Hypothesis
 from parity.causes.replay import Replay
 from parity.causes.results import on_inputs, on_results
-from parity.causes.steps import CALL, VIEWS, Step
-from parity.causes.structure import (
-    PRODUCTS,
-    SUMS,
-    attributes,
-    axes_exchanged,
-    calls,
-    concatenations,
-    embeddings,
-    exchanged_calls,
-    flips,
-    left_out,
-    matrix_products,
-    passes,
-    picked,
-    products,
-    rearrangements,
-    sequences,
-    splits,
-    sums,
-    views,
-)
+from parity.causes.rules import SETTINGS, propose, propose_steps
+from parity.causes.solve import propose_solved
+from parity.causes.steps import Edit
 from parity.causes.tensors import Weight, explain_tensor
-from parity.verdicts.comparison import Comparison, compare
+from parity.causes.trial import compare_made, distance, make, measure_left
 from parity.verdicts.report import Cause
 from twins.tensors import refill
 
-NEARER = 1e-3
-"""Of the difference as it is: a hypothesis that leaves more explains nothing, however small it is."""
 SPREAD = 8.0
 """Standard deviation of the random input on which hypotheses are compared with each other."""
 MOST_TRIED = 1500
+MOST_PAIRED = 40
+"""Hypotheses that are tried by twos."""
 LEAST_WORK = 1 << 26
 """Elements that hypotheses may make in any network, however small."""
-SETTINGS = frozenset({"epsilon", "slope", "stride", "padding", "dilation", "padding mode", "kernel size"})
-"""Names of hypotheses that are one mistake whatever the number: the first that repeats the port's is the port's own."""
-RULES: tuple[tuple[tuple[str, ...], Rule], ...] = (
-    ((CALL,), passes),
-    (tuple(FUNCTIONS), other_activations),
-    (tuple(FUNCTIONS), moved_activations),
-    (("batch_norm", "layer_norm", "group_norm", "instance_norm"), norms),
-    (("conv1d", "conv2d", "conv3d"), convolutions),
-    (("linear",), linears),
-    (("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"), pools),
-    (("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "mean", "amax"), global_pools),
-    (("interpolate", "upsample"), resizes),
-    (("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"), dropouts),
-    (SOFTMAXES, softmaxes),
-    (("add", "__add__", "__iadd__", "__radd__"), masks),
-    (("masked_fill", "masked_fill_"), fills),
-    (("scaled_dot_product_attention",), scaled_products),
-    (SUMS, sums),
-    (PRODUCTS, products),
-    (("cat", "concat"), concatenations),
-    (("permute", "transpose", "mT", "T", "t", "swapaxes", "movedim"), rearrangements),
-    (("flip",), flips),
-    (("__getitem__", "select"), picked),
-    (("embedding",), embeddings),
-    (("permute", "transpose", "mT", "T", "t"), axes_exchanged),
-    (("split", "chunk"), splits),
-    (("view", "reshape", "unflatten"), views),
-    (("bmm", "matmul", "__matmul__"), matrix_products),
-    (("lstm", "gru"), sequences),
-    ((CALL,), called_activations),
-    ((CALL,), calls),
-)
-"""Which functions of torch which hypotheses are about; those at the head are tried first."""
-KNOWN = frozenset(name for names, _ in RULES for name in names) | VIEWS
 
 
 @dataclass(frozen=True)
@@ -130,8 +74,33 @@ class _Tried:
     """The hypotheses that repeat the port's output, each with the greatest difference it leaves."""
 
     questions: Sequence[Asked]
+    likely: Likely
     count: int = 0
     proved: list[tuple[Hypothesis, float]] = field(default_factory=list)
+
+    def attempt(self, hypotheses: Iterator[Hypothesis], *, bounded: bool = True) -> None:
+        """Keep those that repeat the port's output on all inputs, unless others do already.
+
+        What is `bounded` is tried while there is work left.
+        """
+        first, *others = self.questions
+        if self.proved:
+            return
+        for hypothesis in hypotheses:
+            if self.count >= MOST_TRIED or (bounded and self.likely.left <= 0):
+                return
+            self.count += 1
+            if any(_is_same(hypothesis, known) for known, _ in self.proved):
+                continue
+            before = first.replay.work
+            left = measure_left(first, hypothesis)
+            if bounded:
+                self.likely.left -= first.replay.work - before + first.compared.numel()
+            if left is None:
+                continue
+            rest = [_left_on(asked, hypothesis) for asked in others]
+            if None not in rest:
+                self.proved.append((hypothesis, max(left, *(one for one in rest if one is not None), 0.0)))
 
 
 def explain(
@@ -150,16 +119,17 @@ def explain(
     lost = _lost_outputs(first)
     if lost is not None or distance(first) == 0 or first.is_otherwise_many:
         return Found(lost, 1)
-    tried, likely = _Tried(questions), likely or Likely()
-    known = likely.chosen(_all(first))
-    read = (one for one in _steps(first) if one.is_read)
-    for level in (_weights(weights), known, read):
-        _try(tried, level)
-    searched = [on_results(first), _steps(first)] if first.is_network else [_steps(first), on_results(first)]
-    for level in (*searched, on_inputs(first)):
-        _try(tried, level, likely)
+    tried = _Tried(questions, likely or Likely())
+    read = [one for one in propose_steps(first) if one.is_read]
+    for level in (_weights(weights), tried.likely.chosen(propose(first)), iter(read)):
+        tried.attempt(level, bounded=False)
+    searched = (on_results(first), propose_steps(first))
+    for level in (*(searched if first.is_network else searched[::-1]), on_inputs(first)):
+        tried.attempt(level)
+    tried.attempt(propose_solved(first))
+    tried.attempt(_pairs(first))
     if tried.proved:
-        likely.note(tried.proved)
+        tried.likely.note(tried.proved)
         return Found(_name(_told_apart(tried, ask_again), questions), tried.count)
     given = next(iter(first.replay.tensors), None)
     return Found(None, tried.count, measure_facts(first.expected, first.compared, given))
@@ -170,14 +140,14 @@ def _lost_outputs(asked: Asked) -> Cause | None:
     expected, actual = asked.replay.baseline, asked.actual
     if len(expected) == len(actual) or asked.finish is not None or asked.replay.watched.kind != "output":
         return None
-    order = [next((number for number, one in enumerate(expected) if _compare(own, one)), None) for own in actual]
+    order = [next((number for number, one in enumerate(expected) if compare_made(own, one)), None) for own in actual]
     if None in order:
         return None
     said = ", ".join(str(number + 1) for number in range(len(expected)) if number not in order)
     text = f"it gives {len(actual)} tensors, the reference {len(expected)}"
     text += f": the reference's output {said} is missing" if said else ""
     residual = max(
-        _compare(own, expected[number]).relative
+        compare_made(own, expected[number]).relative
         for own, number in zip(actual, order, strict=True)
         if number is not None
     )
@@ -200,52 +170,22 @@ def _weights(weights: Sequence[Weight]) -> Iterator[Hypothesis]:
     yield Hypothesis(found[0][1].name, text, found[0][1].fix, tensors=tensors)
 
 
-def _steps(asked: Asked) -> Iterator[Hypothesis]:
-    for names, rule in RULES:
-        for step in asked.replay.relevant:
-            if step.name in names and step.outputs:
-                yield from _proposed(rule, step, asked)
-    yield from exchanged_calls(asked)
-    yield from attributes(asked)
-    for step in asked.replay.relevant:
-        if step.name not in KNOWN and step.outputs and step.tensors and step.tensors[0].shape == step.outputs[0].shape:
-            yield from left_out(step)
-
-
-def _proposed(rule: Rule, step: Step, asked: Asked) -> Iterator[Hypothesis]:
-    """What a rule proposes, up to where a user's own call is of another kind than it knows."""
-    try:
-        yield from rule(step, asked)
-    except (AttributeError, IndexError, KeyError, LookupError, RuntimeError, TypeError, ValueError):
-        return
-
-
-def _all(asked: Asked) -> Iterator[Hypothesis]:
-    yield from _steps(asked)
-    yield from on_results(asked)
-    yield from on_inputs(asked)
-
-
-def _try(tried: _Tried, hypotheses: Iterator[Hypothesis], within: Likely | None = None) -> None:
-    """Keep those that repeat the port's output on all inputs, unless others do already."""
-    first, *others = tried.questions
-    if tried.proved:
-        return
-    for hypothesis in hypotheses:
-        if tried.count >= MOST_TRIED or (within is not None and within.left <= 0):
-            return
-        tried.count += 1
-        before = first.replay.work
-        if any(_is_same(hypothesis, known) for known, _ in tried.proved):
-            continue
-        left = _left(first, hypothesis)
-        if within is not None:
-            within.left -= first.replay.work - before + first.compared.numel()
-        if left is None:
-            continue
-        rest = [_left_on(asked, hypothesis) for asked in others]
-        if None not in rest:
-            tried.proved.append((hypothesis, max(left, *(one for one in rest if one is not None), 0.0)))
+def _pairs(asked: Asked) -> Iterator[Hypothesis]:
+    """Two at a time, of different steps: those that are read off the port's layer, and the first of each name."""
+    firsts: dict[tuple[str, int], Hypothesis] = {}
+    for one in propose_steps(asked):
+        if one.edits and not one.attributes:
+            firsts.setdefault((one.name, min(one.edits)) if not one.is_read else (one.text, min(one.edits)), one)
+    chosen = sorted(firsts.values(), key=lambda one: not one.is_read)[:MOST_PAIRED]
+    for left, right in combinations(chosen, 2):
+        if not left.edits.keys() & right.edits.keys():
+            yield Hypothesis(
+                f"{left.name} and {right.name}",
+                f"{left.text}; and {right.text}",
+                f"{left.fix}; {right.fix}",
+                {**left.edits, **right.edits},
+                parts=(left.key, right.key),
+            )
 
 
 def _is_same(one: Hypothesis, known: Hypothesis) -> bool:
@@ -253,76 +193,25 @@ def _is_same(one: Hypothesis, known: Hypothesis) -> bool:
     return one.name == known.name and (one.name in SETTINGS or one.text == known.text)
 
 
-def _left_on(asked: Asked, hypothesis: Hypothesis) -> float | None:
-    """The same on another input, whose steps have tensors of their own."""
-    if hypothesis.tensors:
-        return _left(asked, hypothesis)
+def _again(asked: Asked, hypothesis: Hypothesis) -> Iterator[Hypothesis]:
+    """The same hypothesis for another input, whose steps have tensors of their own."""
     asked.replay.steps  # noqa: B018 - runs it
-    again = (one for one in _all(asked) if one.key == hypothesis.key)
-    return next((left for one in again if (left := _left(asked, one)) is not None), None)
+    if hypothesis.again is not None:
+        yield hypothesis.again(asked)
+    elif hypothesis.tensors:
+        yield hypothesis
+    elif hypothesis.parts:
+        edits: dict[int, Edit] = {}
+        for one in propose_steps(asked):
+            if one.key in hypothesis.parts:
+                edits = {**one.edits, **edits}
+        yield replace(hypothesis, edits=edits)
+    else:
+        yield from (one for one in propose(asked) if one.key == hypothesis.key)
 
 
-def _left(asked: Asked, hypothesis: Hypothesis) -> float | None:
-    """The difference that the hypothesis leaves, over the RMS; None if it does not repeat the port's output."""
-    try:
-        comparison = _compare(asked.compared, _make(asked, hypothesis))
-    except Exception:  # noqa: BLE001 - what a unit says of an edit that does not fit it
-        return None
-    if not comparison or comparison.relative > NEARER * distance(asked):
-        return None
-    return comparison.relative
-
-
-def _make(asked: Asked, hypothesis: Hypothesis) -> Tensor:
-    """What the reference's unit gives under a hypothesis."""
-    with _set(hypothesis), torch.no_grad():
-        made = (
-            asked.replay.run(
-                hypothesis.edits,
-                hypothesis.change,
-                hypothesis.other,
-                changes_unit=bool(hypothesis.tensors or hypothesis.attributes),
-            )
-            if hypothesis.edits or hypothesis.change or hypothesis.other or hypothesis.tensors or hypothesis.attributes
-            else asked.replay.baseline
-        )
-        result = made[asked.number]
-        result = result if hypothesis.result is None else hypothesis.result(result)
-        return (result if asked.finish is None else asked.finish(result)).contiguous()
-
-
-def distance(asked: Asked) -> float:
-    """How far the port is from the reference as it is."""
-    expected = asked.expected if asked.finish is None else asked.finish(asked.expected)
-    return _compare(asked.compared, expected).relative
-
-
-def _compare(actual: Tensor, made: Tensor) -> Comparison:
-    """As layers are compared; what is not finite must be so in both, in the same places."""
-    if actual.is_floating_point() and actual.shape == made.shape and not bool(torch.isfinite(actual).all()):
-        same = (actual == made) | (actual.isnan() & made.isnan())
-        actual, made = (torch.where(same & ~torch.isfinite(actual), 0.0, one) for one in (actual, made))
-    return compare(actual, made, constant=True)
-
-
-@contextmanager
-def _set(hypothesis: Hypothesis) -> Iterator[None]:
-    """Within, the reference's parameters are the hypothesis's."""
-    before = [(parameter, parameter.detach().clone()) for parameter, _ in hypothesis.tensors]
-    own = [(module, name, getattr(module, name)) for module, name, _ in hypothesis.attributes]
-    try:
-        for module, name, number in hypothesis.attributes:
-            setattr(module, name, number)
-        with torch.no_grad():
-            for parameter, value in hypothesis.tensors:
-                parameter.copy_(value)
-        yield
-    finally:
-        for module, name, number in own:
-            setattr(module, name, number)
-        with torch.no_grad():
-            for parameter, value in before:
-                parameter.copy_(value)
+def _left_on(asked: Asked, hypothesis: Hypothesis) -> float | None:
+    return next((left for one in _again(asked, hypothesis) if (left := measure_left(asked, one)) is not None), None)
 
 
 def _told_apart(tried: _Tried, ask_again: Callable[[], Asked | None]) -> list[tuple[Hypothesis, float]]:
@@ -338,7 +227,7 @@ def _told_apart(tried: _Tried, ask_again: Callable[[], Asked | None]) -> list[tu
     kept = [
         number
         for number, own in enumerate(made)
-        if own is None or not any(one is not None and bool(_compare(own, one)) for one in made[:number])
+        if own is None or not any(one is not None and bool(compare_made(own, one)) for one in made[:number])
     ]
     proved = [proved[number] for number in kept]
     asked = ask_again() if len(proved) > 1 else None
@@ -362,9 +251,7 @@ def _random(asked: Asked) -> Asked:
 def _make_on(asked: Asked, hypothesis: Hypothesis) -> Tensor | None:
     """What the hypothesis makes of another input; None where it cannot be made of it."""
     try:
-        asked.replay.steps  # noqa: B018 - runs it
-        again = (one for one in _all(asked) if one.key == hypothesis.key)
-        return _make(asked, next(again))
+        return make(asked, next(_again(asked, hypothesis)))
     except Exception:  # noqa: BLE001 - what a unit says of an input that it was not made for
         return None
 

@@ -10,9 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from parity.causes.replay import Replay
-from parity.causes.steps import Edit, Step
+from parity.causes.steps import Edit, Step, tensors_of
 from parity.networks.modules import ModuleInfo
-from twins.tensors import flatten
 
 Rule = Callable[[Step, "Asked"], Iterator["Hypothesis"]]
 Result = Callable[[Tensor], Tensor]
@@ -39,6 +38,10 @@ class Hypothesis:
     attributes: Sequence[tuple[Any, str, float]] = ()
     is_read: bool = False
     """Whether it was read off the port's layer."""
+    parts: tuple[Any, ...] = ()
+    """Keys of the hypotheses that it is made of."""
+    again: Callable[[Asked], Hypothesis] | None = None
+    """Makes the same for another input, where that is not found by its key."""
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -105,7 +108,7 @@ def leave_out(number: int = 0) -> Edit:
     """An edit: the step gives its own tensor of that number."""
 
     def edit(step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return flatten([args, kwargs])[number].clone()
+        return tensors_of([args, kwargs])[number].clone()
 
     return edit
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from parity.causes.steps import CALL, LOOKS, VIEWS, Edit, Step, name_of_function
+from parity.causes.steps import CALL, LOOKS, VIEWS, Edit, Step, name_of_function, tensors_of
 from twins.tensors import flatten, refill
 
 OVERHEAD = 1 << 11
@@ -112,7 +112,7 @@ class Replay:
     @property
     def tensors(self) -> list[Tensor]:
         """What the unit is given."""
-        return flatten((self.args, self.kwargs))
+        return tensors_of((self.args, self.kwargs))
 
     def run(
         self,
@@ -166,7 +166,7 @@ class _Run(TorchFunctionMode):
     def go(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
         watched = self._replay.watched
         if self._recording:
-            self._label_given(flatten((args, kwargs)))
+            self._label_given(tensors_of((args, kwargs)))
         try:
             with torch.no_grad(), _calls_through(self._call), self:
                 output = self._replay.unit(*args, **kwargs)
@@ -178,7 +178,7 @@ class _Run(TorchFunctionMode):
         if (watched.path, watched.kind) != ("", "output"):
             raise LookupError(f"{watched.path} is not called")
         self._note_ends(output)
-        return [tensor.clone() for tensor in flatten(output)]
+        return [tensor.clone() for tensor in tensors_of(output)]
 
     def _call(self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
         path = self._replay.paths.get(id(module))
@@ -231,19 +231,19 @@ class _Run(TorchFunctionMode):
     def _note_inner(self, path: str, output: Any) -> None:
         call = self._given[path] = self._given.get(path, -1) + 1
         with self._apart():
-            for number, tensor in enumerate(flatten(output)):
+            for number, tensor in enumerate(tensors_of(output)):
                 if tuple(tensor.shape) in self._replay.shapes:
                     self._replay.inner[path, call, number] = tensor.clone()
 
     def _show(self, value: Any) -> None:
         with self._apart():
-            self._seen = [tensor.clone() for tensor in flatten(value)]
+            self._seen = [tensor.clone() for tensor in tensors_of(value)]
         if not self._recording:
             raise _Seen
         self._note_ends(value)
 
     def _note_ends(self, value: Any) -> None:
-        self.ends = tuple(self._made.get(id(tensor)) for tensor in flatten(value))
+        self.ends = tuple(self._made.get(id(tensor)) for tensor in tensors_of(value))
 
     @contextmanager
     def _apart(self) -> Iterator[None]:
@@ -280,9 +280,9 @@ class _Run(TorchFunctionMode):
                 self._edits, self._count = edits, end  # whatever the edit has called
         if not self._recording:
             output = function(*args, **kwargs)
-            self._replay.work += OVERHEAD + sum(tensor.numel() for tensor in flatten(output))
+            self._replay.work += OVERHEAD + sum(tensor.numel() for tensor in tensors_of(output))
             return output
-        given = flatten([args, kwargs])
+        given = tensors_of([args, kwargs])
         versions = [tensor._version for tensor in given]
         sources = tuple(self._made.get(id(tensor)) for tensor in given)
         labels = tuple(self._replay.labels.get(id(tensor), "a constant") for tensor in given)
@@ -292,7 +292,7 @@ class _Run(TorchFunctionMode):
         is_held = name == CALL and path in self._replay.held.values()
         if not is_held:
             self._versions += [(number, tensor, version) for tensor, version in zip(given, versions, strict=True)]
-        self._versions += [(number, tensor, tensor._version) for tensor in flatten(output)]
+        self._versions += [(number, tensor, tensor._version) for tensor in tensors_of(output)]
         self._label(number, name, path, given, output)
         step = Step(number, name, path, function, args, kwargs, output, sources, self._count, labels)
         self.steps[place] = step
@@ -315,7 +315,7 @@ class _Run(TorchFunctionMode):
         first = given[:1]
         if name.endswith("_") and first:  # as __setitem__, which gives nothing
             self._made[id(first[0])] = number
-        for tensor in flatten(output):
+        for tensor in tensors_of(output):
             if self._made.get(id(tensor), -1) < number:  # else by a step within
                 self._made[id(tensor)] = number
             if name == CALL:
@@ -328,7 +328,7 @@ class _Run(TorchFunctionMode):
 
 def _copied(value: Any) -> Any:
     """With tensors of its own."""
-    return refill(value, iter([tensor.clone() for tensor in flatten(value)]))
+    return refill(value, iter([one.clone() if isinstance(one, Tensor) else one for one in flatten(value)]))
 
 
 @contextmanager

@@ -132,9 +132,9 @@ def _other_outputs(asked: Asked) -> Iterator[Hypothesis]:
 
 def _other_layers(asked: Asked) -> Iterator[Hypothesis]:
     outermost = sorted(asked.replay.inner.items(), key=lambda item: item[0][0].count("."))
-    for (path, call, _), tensor in outermost:
+    for (path, call, number), tensor in outermost:
         again = f" (pass {call + 1})" if call else ""
-        text = f"it is the output of `{path}`{again}"
+        text = f"it is {f'output {number + 1}' if number else 'the output'} of `{path}`{again}"
         make = partial(_instead, other=tensor)
         yield Hypothesis("another layer's output", text, "hand on what the reference does", result=make)
 

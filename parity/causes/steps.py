@@ -116,12 +116,12 @@ class Step:
     @property
     def tensors(self) -> list[Tensor]:
         """The tensors that it is called with."""
-        return flatten([self.args, self.kwargs])
+        return tensors_of([self.args, self.kwargs])
 
     @property
     def outputs(self) -> list[Tensor]:
         """The tensors that it gives."""
-        return flatten(self.output)
+        return tensors_of(self.output)
 
     def bind(self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Its arguments by name, defaults included where Python can be asked for them."""
@@ -147,6 +147,11 @@ class Step:
             return step.function(*leading, **bound)
 
         return edit
+
+
+def tensors_of(value: Any) -> list[Tensor]:
+    """Torch's tensors in nested tuples, lists and dictionaries, in order: constants may be arrays of NumPy."""
+    return [tensor for tensor in flatten(value) if isinstance(tensor, Tensor)]
 
 
 def name_of_function(function: Any) -> str:

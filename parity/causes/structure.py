@@ -33,16 +33,6 @@ def sums(step: Step, asked: Asked) -> Iterator[Hypothesis]:
         yield Hypothesis("term missing", text, "give the sum all of its terms", {step.number: leave_out(number)})
     yield from _constants(step)
     yield from _activated_before(step, asked)
-    for number in kept:
-        for label, tensor in _others(step, number, asked):
-
-            def exchanged(one: Step, args: Any, kwargs: Any, number: int = number, tensor: Tensor = tensor) -> Any:
-                changed = list(args)
-                changed[number] = tensor.clone()
-                return one.function(*changed, **kwargs)
-
-            text = f"{label} is added, not {_label(step, number)}"
-            yield Hypothesis("another term", text, f"add {_label(step, number)}", {step.number: exchanged})
 
 
 def _others(step: Step, number: int, asked: Asked) -> Iterator[tuple[str, Tensor]]:
@@ -57,6 +47,20 @@ def _others(step: Step, number: int, asked: Asked) -> Iterator[tuple[str, Tensor
     for label, tensor in known[:MOST_TERMS]:
         if tensor.shape == own.shape and tensor is not own and tensor.is_floating_point():
             yield label, tensor
+
+
+def other_terms(step: Step, asked: Asked) -> Iterator[Hypothesis]:
+    """Another tensor in the place of a term, as a residual that is taken after the norm."""
+    for number in _operands(step):
+        for label, tensor in _others(step, number, asked):
+
+            def exchanged(one: Step, args: Any, kwargs: Any, number: int = number, tensor: Tensor = tensor) -> Any:
+                changed = list(args)
+                changed[number] = tensor.clone()
+                return one.function(*changed, **kwargs)
+
+            text = f"{label} stands in the sum, not {_label(step, number)}"
+            yield Hypothesis("another term", text, f"use {_label(step, number)}", {step.number: exchanged})
 
 
 def products(step: Step, asked: Asked) -> Iterator[Hypothesis]:

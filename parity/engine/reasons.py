@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from parity.causes.explain import SETTINGS, Likely, explain
+from parity.causes.explain import Likely, explain
 from parity.causes.hypotheses import Asked
 from parity.causes.replay import Replay, Watched
+from parity.causes.rules import SETTINGS
 from parity.causes.settings import find_difference
 from parity.causes.source import find_line
 from parity.causes.tensors import Weight
@@ -207,7 +208,7 @@ class Reasons:
             reference,
             port,
             self._added(port),
-            is_network=unit.path == "",
+            is_network=unit.path == "" and fault.key.kind == "output",
             finish=_finish(self.passes.convention, fault),
         )
         return asked if self._is_repeated(asked) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,9 +43,10 @@ def _said(file: Path, line: int) -> str:
 def _parsed(kind: type) -> tuple[Path, ast.ClassDef] | None:
     """The file of a class of the user's and its syntax, with the file's own line numbers; None if it is not at hand."""
     try:
-        file = Path(inspect.getsourcefile(kind) or "").resolve()
+        code = next(one.__code__ for one in vars(kind).values() if hasattr(one, "__code__"))
+        file = Path(code.co_filename).resolve()
         tree = ast.parse(file.read_text(encoding="utf-8"))
-    except (OSError, TypeError, ValueError, SyntaxError):
+    except (OSError, StopIteration, ValueError, SyntaxError):
         return None
     if any(file.is_relative_to(folder) for folder in OWN) or not is_users_class(kind):
         return None

@@ -179,7 +179,13 @@ def _find_alternative(
         options.progress("another pairing")
         summary = give_weights(networks.reference, networks.port, pairing, networks.scales)
         found = compare_models(
-            networks.reference, networks.port, dict([smallest]), pairs=pairing, mode="isolated", dtypes=["float64"]
+            networks.reference,
+            networks.port,
+            dict([smallest]),
+            pairs=pairing,
+            mode="isolated",
+            dtypes=["float64"],
+            causes=False,
         )
         if {guilty.path for guilty in found.guilty} < {guilty.path for guilty in report.guilty}:
             return replace(networks, pairing=pairing, summary={**networks.summary, **summary})

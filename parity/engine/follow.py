@@ -32,6 +32,8 @@ MOST_GIVEN = 256
 MOST_PADDING = 64
 """Rows or columns that a port may put around a layer's input, on both sides together."""
 Sink = Callable[[Layer, Tensor, Tensor], None]
+OnFault = Callable[[Layer, Key, list[Tensor]], None]
+"""Is shown a comparison that failed, which of the reference's tensors it was of, and the port's in their layout."""
 
 
 class Follower:
@@ -58,12 +60,13 @@ class Follower:
         constants: Sequence[Tensor] = (),
         search: Search | None = None,
         sink: Sink | None = None,
+        on_fault: OnFault | None = None,
     ) -> None:
         self._modules, self._boundaries, self._reference = modules, boundaries, reference
         self._isolated, self._channels_last = isolated, channels_last
         self._coordinates, self._on_layer, self._sink = coordinates, on_layer, sink
         self._convention, self._size, self._search = convention, size, search
-        self._constants = constants
+        self._constants, self._on_fault = constants, on_fault
         self.calls: dict[str, int] = {}
         self.unmatched: list[Call] = []
         self._callers: list[Call] = []
@@ -118,7 +121,7 @@ class Follower:
                 if not comparison and self._search is not None and len(actual) == 1:
                     comparison = self._search.explain_input(paddle_to_torch(actual[0]), comparison) or comparison
                 if not comparison:
-                    self._accuse_for_input(caller, Call(path, number), event, index, comparison)
+                    self._accuse_for_input(caller, Call(path, number), actual, event, index, comparison)
             return self._replaced(inputs, event)
 
         return hook
@@ -135,7 +138,9 @@ class Follower:
                 return False
         return True
 
-    def _accuse_for_input(self, caller: Call, call: Call, event: Event, index: int, comparison: Comparison) -> None:
+    def _accuse_for_input(
+        self, caller: Call, call: Call, actual: list[Any], event: Event, index: int, comparison: Comparison
+    ) -> None:
         """Report a wrong input: of the caller's code, or of the unit right before it, whose end only it shows."""
         before = self._ended
         if before is not None and before.path in self._boundaries.opaque:
@@ -143,10 +148,26 @@ class Follower:
                 return
             if self._is_open(before) and is_users_own(self._modules[before.path].module):
                 self._wrong.add(before)
-                self._on_layer(self._layer(before, event, index, comparison, OUTPUT_SITE))
+                self._report(self._layer(before, event, index, comparison, OUTPUT_SITE), actual, event)
                 return
         site = f"{INPUT_SITE}{event.key.path or 'the network'}"
-        self._on_layer(self._layer(caller, event, index, comparison, site, self._stretch(*call)))
+        self._report(self._layer(caller, event, index, comparison, site, self._stretch(*call)), actual, event)
+
+    def _report(self, layer: Layer, actual: list[Any], event: Event) -> None:
+        if self._on_fault is not None and not layer.comparison:
+            self._on_fault(layer, event.key, self._as_the_reference(actual, event))
+        self._on_layer(layer)
+
+    def _as_the_reference(self, actual: list[Any], event: Event) -> list[Tensor]:
+        """The port's tensors, in the layout of the reference's where there are as many."""
+        own = [paddle_to_torch(tensor) for tensor in actual]
+        if len(own) != len(event.tensors):
+            return own
+        recurrent = self._kind(event) == "recurrent"
+        for number, (one, expected) in enumerate(zip(own, event.tensors, strict=True)):
+            if self._laid_out(expected, one, recurrent) is not expected:
+                own[number] = one.transpose(0, 1) if recurrent else one.permute(0, 3, 1, 2)
+        return own
 
     def _is_open(self, call: Call) -> bool:
         """Whether a call's output is compared at the next layer's input."""
@@ -204,7 +225,7 @@ class Follower:
             layer = self._layer(call, event, index, comparison, OUTPUT_SITE)
             if self._sink is not None and layer.shape:
                 self._sink(layer, paddle_to_torch(actual[index]), event.tensors[index])
-            self._on_layer(layer)
+            self._report(layer, actual, event)
         return self._replaced(outputs, event) if self._isolated and call.path else None
 
     def _brought(self, outputs: Any, event: Event) -> tuple[list[Any], Event]:

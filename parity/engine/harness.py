@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from parity.causes.settings import compare_attributes
+from parity.causes.settings import find_difference
 from parity.engine.boundaries import (
     Boundaries,
     Call,
@@ -25,9 +25,11 @@ from parity.engine.conventions import Convention
 from parity.engine.follow import Sink
 from parity.engine.memory import quiet_collector, return_freed_memory
 from parity.engine.passes import Findings, Passes, failure
+from parity.engine.reasons import Reasons
 from parity.engine.scalars import GREATEST, Scalars, round_epsilons, write_out
 from parity.engine.search import Search
 from parity.engine.stream import Key
+from parity.engine.witness import Witness
 from parity.environment.describe import describe_environment
 from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
@@ -70,6 +72,7 @@ def compare_models(
     progress: Callable[[str], None] = lambda phase: None,
     sink: Sink | None = None,
     align_corners: bool | None = None,
+    causes: bool = True,
 ) -> Report:
     """Compare any torch module, the reference, with any Paddle layer, its port, module by module, in evaluation mode.
 
@@ -86,6 +89,7 @@ def compare_models(
     `sink` is shown each output of the free passes: the probe, Paddle's tensor and torch's.
     `align_corners`: how the reference's logits are resized to the images where it does not do so itself, if that is
     known; a port that does it otherwise fails.
+    `causes`: whether it is asked why guilty layers differ.
 
     Both models are left as they were. Raises ParityInputError for a wrong mapping, and whatever the models raise.
     """
@@ -128,17 +132,21 @@ def compare_models(
         is_whole = search is not None and len(chosen) == len(boundaries.accusable) and not fail_fast
         if found.failures or (search is not None and search.found):
             boundaries = doubts.settle(found if is_whole else None, search)
+        witness = Witness()
         if found.failures:
-            found = passes.compare(boundaries, chosen, [first], None if fail_fast else sink)
+            found = passes.compare(boundaries, chosen, [first], None if fail_fast else sink, witness=witness)
         if not (fail_fast and found.failures):
             found += passes.compare(boundaries, chosen, rest, sink)
         found = passes.judge_by_conditioning(found)
         agree = passes.outputs_agree() if any(layer.mode == "isolated" for layer in found.failing) else None
+        attributes = _attributes({path: pairing.pairs[path] for path in chosen if path in pairing.pairs}, ours, theirs)
+        guilty = _in_order([*find_guilty(found.layers), *attributes], found.layers)
+        if guilty and causes:
+            guilty = Reasons(passes, witness, pairing, matched, ours, theirs).find(guilty)
         notes = (*passes.convention.sentences, *passes.notes, *doubts.notes)
         environment = describe_environment()  # with the switches that the passes had
     seen = {layer.path for layer in found.layers}
     elsewhere = doubts.redrawn | {boundaries.name(call.path) for call, key in boundaries.found.items() if key is None}
-    attributes = _attributes({path: pairing.pairs[path] for path in chosen if path in pairing.pairs}, ours, theirs)
     coverage = Coverage(
         paired=tuple(path for path in chosen if path in seen),
         unpaired_reference=(*pairing.unpaired_reference, *found.leftover.values()),
@@ -155,7 +163,7 @@ def compare_models(
     return Report(
         layers=tuple(found.layers),
         coverage=coverage,
-        guilty=tuple(_in_order([*find_guilty(found.layers), *attributes], found.layers)),
+        guilty=tuple(guilty),
         problems=(
             *_problems(coverage, found, dead, weights or {}),
             *_train_apart(matched.untied, accept),
@@ -331,9 +339,9 @@ def _attributes(
 ) -> list[Guilty]:
     found = []
     for path, target in pairs.items():
-        reason = compare_attributes(ours[path], theirs[target])
-        if reason:
-            found.append(Guilty(path=path, call=0, dtype="", site=ATTRIBUTES_SITE, reason=reason, port=target))
+        difference = find_difference(ours[path], theirs[target])
+        if difference is not None:
+            found.append(Guilty(path=path, call=0, dtype="", site=ATTRIBUTES_SITE, reason=difference.text, port=target))
     return found
 
 

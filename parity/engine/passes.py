@@ -21,8 +21,9 @@ from parity.engine.follow import Follower, Sink
 from parity.engine.influence import find_uninfluential
 from parity.engine.scalars import Constants
 from parity.engine.search import Search
-from parity.engine.stream import Reference
+from parity.engine.stream import Key, Reference
 from parity.engine.surroundings import as_written, cast, evaluating, native_kernels
+from parity.engine.witness import Witness
 from parity.networks.arguments import Arguments
 from parity.networks.modules import ModuleInfo, torch_modules
 from parity.verdicts.classes import Classes, count_equal
@@ -204,13 +205,16 @@ class Passes:
         phases: Sequence[tuple[str, str]],
         sink: Sink | None = None,
         search: Search | None = None,
+        witness: Witness | None = None,
     ) -> Findings:
         """All inputs in each phase, a dtype and a mode; `chosen` reference's paths are reported.
+
+        A `witness` keeps what the port gave where it failed, isolated in float64.
 
         Isolation needs every pair to be followed, whichever are chosen to be reported.
         """
         found = Findings()
-        report = _Reporter(found, chosen, fail_fast=self.fail_fast, sink=sink)
+        report = _Reporter(found, chosen, fail_fast=self.fail_fast, sink=sink, witness=witness)
         for dtype, mode in phases:
             followed = boundaries if mode == "isolated" else boundaries.only(chosen)
             with cast(self.reference if dtype == "float32" else None, self.port, dtype):
@@ -273,6 +277,10 @@ class Passes:
         ]
         return replace(found, layers=layers)
 
+    def exact_arguments(self, name: str) -> Arguments:
+        """The input called `name`, for the float64 reference."""
+        return self._torch_arguments(self.inputs[name], self.exact)
+
     def _torch_arguments(self, arguments: Arguments, model: nn.Module) -> Arguments:
         own = torch.float64 if model is self.__dict__.get("exact") else torch.float32
         like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0, dtype=own))
@@ -300,6 +308,7 @@ class Passes:
             constants=[one for one in arguments.tensors if one.numel() and bool((one == one.reshape(-1)[0]).all())],
             search=search,
             sink=report.show if mode == "free" else None,
+            on_fault=report.keep if (mode, dtype) == ("isolated", "float64") else None,
         )
         counted = boundaries.reference_exits
         try:
@@ -311,6 +320,7 @@ class Passes:
                     report.found.leftover[path, call] = f"{path} #{call}"
         finally:
             reference.close()
+            report.note_held(name, boundaries, follower.calls)
         unmatched = {(boundaries.name(path), call): f"{path} #{call}" for path, call in follower.unmatched}
         report.found.unmatched |= unmatched
 
@@ -318,8 +328,17 @@ class Passes:
 class _Reporter:
     """Notes in `found` what the passes show of the chosen modules."""
 
-    def __init__(self, found: Findings, chosen: Collection[str], *, fail_fast: bool, sink: Sink | None) -> None:
+    def __init__(
+        self,
+        found: Findings,
+        chosen: Collection[str],
+        *,
+        fail_fast: bool,
+        sink: Sink | None,
+        witness: Witness | None = None,
+    ) -> None:
         self.found, self._chosen, self._fail_fast, self._sink = found, frozenset(chosen), fail_fast, sink
+        self._witness = witness
 
     def add(self, layer: Layer) -> None:
         if layer.path not in self._chosen:
@@ -327,6 +346,16 @@ class _Reporter:
         self.found.layers.append(layer)
         if self._fail_fast and not layer.comparison:
             raise _Stop
+
+    def keep(self, layer: Layer, key: Key, tensors: list[Tensor]) -> None:
+        """Keep what the port gave where it failed."""
+        if self._witness is not None:
+            self._witness.keep(layer, key, tensors)
+
+    def note_held(self, name: str, boundaries: Boundaries, calls: Collection[str]) -> None:
+        """Keep which of the reference's outputs the port's layers were replaced by."""
+        if self._witness is not None:
+            self._witness.note_held(name, boundaries, calls)
 
     def show(self, layer: Layer, actual: Tensor, expected: Tensor) -> None:
         """Judge the network's outputs as other tools would, and by the classes they choose; pass every output on."""

@@ -15,13 +15,13 @@ ATTENTION = "head.attention"
 softmax = paddle.nn.functional.softmax
 
 
-@mutant(MUTANTS, ATTENTION)
+@mutant(MUTANTS, ATTENTION, cause="mask missing")
 def missing_diagonal_mask(port: Port) -> None:
     """The column's copy of a pixel is not masked, so that the pixel counts twice."""
     criss_cross.rewrite(port, mask=lambda columns, rows: (columns, rows))
 
 
-@mutant(MUTANTS, ATTENTION)
+@mutant(MUTANTS, ATTENTION, cause="mask on both branches")
 def mask_on_both_branches(port: Port) -> None:
     """The row's copy is masked too, so that no pixel attends to itself."""
     criss_cross.rewrite(
@@ -30,7 +30,7 @@ def mask_on_both_branches(port: Port) -> None:
     )
 
 
-@mutant(MUTANTS, ATTENTION)
+@mutant(MUTANTS, ATTENTION, cause="finite mask")
 def mask_of_minus_ten(port: Port) -> None:
     """A finite mask that is too small: -10 where the original has minus infinity."""
 
@@ -40,13 +40,13 @@ def mask_of_minus_ten(port: Port) -> None:
     criss_cross.rewrite(port, mask=mask)
 
 
-@mutant(MUTANTS, ATTENTION)
+@mutant(MUTANTS, ATTENTION, cause="layers exchanged")
 def query_and_key_swapped(port: Port) -> None:
     """The code takes the key for the query."""
     criss_cross.rewrite(port, energies=lambda query, key: criss_cross.energies(key, query))
 
 
-@mutant(MUTANTS, ATTENTION)
+@mutant(MUTANTS, ATTENTION, cause="energies scaled")
 def energy_scaled(port: Port) -> None:
     """Divided by the root of the query's width, as a transformer does."""
 
@@ -56,7 +56,7 @@ def energy_scaled(port: Port) -> None:
     criss_cross.rewrite(port, energies=energies)
 
 
-@mutant(MUTANTS, ATTENTION)
+@mutant(MUTANTS, ATTENTION, cause="half precision inside")
 def energy_in_half_precision(port: Port) -> None:
     """Energies pass through float16, as under automatic mixed precision."""
 
@@ -67,7 +67,7 @@ def energy_in_half_precision(port: Port) -> None:
     criss_cross.rewrite(port, energies=energies)
 
 
-@mutant(MUTANTS, ATTENTION)
+@mutant(MUTANTS, ATTENTION, cause="reshaped for transposed")
 def columns_reshaped(port: Port) -> None:
     """H and W confused: the columns' energies (N, W, H, H) are reshaped to (N, H, W, H), not transposed."""
 
@@ -77,7 +77,7 @@ def columns_reshaped(port: Port) -> None:
     criss_cross.rewrite(port, weigh=weigh)
 
 
-@mutant(MUTANTS, ATTENTION)
+@mutant(MUTANTS, ATTENTION, cause="reshaped for transposed")
 def rows_average_reshaped(port: Port) -> None:
     """H and W confused: the average over columns (N, W, C, H) is reshaped to (N, C, H, W), not transposed."""
 
@@ -88,7 +88,7 @@ def rows_average_reshaped(port: Port) -> None:
     criss_cross.rewrite(port, gather=gather)
 
 
-@mutant(MUTANTS, ATTENTION)
+@mutant(MUTANTS, ATTENTION, cause="not transposed")
 def weights_not_transposed(port: Port) -> None:
     """The columns' weights are multiplied from the wrong side: attending and attended pixel are confused."""
 
@@ -98,7 +98,7 @@ def weights_not_transposed(port: Port) -> None:
     criss_cross.rewrite(port, gather=gather)
 
 
-@mutant(MUTANTS, ATTENTION)
+@mutant(MUTANTS, ATTENTION, cause="axis of softmax")
 def softmax_over_wrong_axis(port: Port) -> None:
     """Weights sum to one over the image's rows, not over the candidates."""
 
@@ -108,7 +108,7 @@ def softmax_over_wrong_axis(port: Port) -> None:
     criss_cross.rewrite(port, weigh=weigh)
 
 
-@mutant(MUTANTS, ATTENTION)
+@mutant(MUTANTS, ATTENTION, cause="softmax by branch")
 def softmax_per_branch(port: Port) -> None:
     """Column and row are each normalised on their own."""
     criss_cross.rewrite(
@@ -116,13 +116,13 @@ def softmax_per_branch(port: Port) -> None:
     )
 
 
-@mutant(MUTANTS, ATTENTION)
+@mutant(MUTANTS, ATTENTION, cause="branch missing")
 def row_branch_forgotten(port: Port) -> None:
     """Only the average over columns is returned."""
     criss_cross.rewrite(port, gather=lambda *tensors: criss_cross.gather_branches(*tensors)[0])
 
 
-@mutant(MUTANTS, ATTENTION)
+@mutant(MUTANTS, ATTENTION, cause="term missing")
 def attention_without_residual(port: Port) -> None:
     """The attention's input is not added to its result."""
     attention = port[ATTENTION]
@@ -130,31 +130,31 @@ def attention_without_residual(port: Port) -> None:
     attention.forward = lambda features: forward(features) - features
 
 
-@mutant(MUTANTS, ATTENTION)
+@mutant(MUTANTS, ATTENTION, cause="not loaded")
 def gamma_forgotten(port: Port) -> None:
     """Attended values are added at full strength."""
     port[ATTENTION].gamma.set_value(paddle.ones([1]))
 
 
-@mutant(MUTANTS, ATTENTION)
+@mutant(MUTANTS, ATTENTION, cause="not loaded")
 def gamma_frozen_at_zero(port: Port) -> None:
     """gamma keeps its initial value, and the attention does nothing."""
     port[ATTENTION].gamma.set_value(paddle.zeros([1]))
 
 
-@mutant(MUTANTS, "head")
+@mutant(MUTANTS, "head", cause="number of passes")
 def one_pass_too_few(port: Port) -> None:
     """R = 1 where the checkpoint was trained with 2."""
     port["head"].recurrence -= 1
 
 
-@mutant(MUTANTS, "head")
+@mutant(MUTANTS, "head", cause="number of passes")
 def one_pass_too_many(port: Port) -> None:
     """R = 3 where the checkpoint was trained with 2."""
     port["head"].recurrence += 1
 
 
-@mutant(MUTANTS, "head")
+@mutant(MUTANTS, "head", cause="passes do not recur")
 def passes_do_not_recur(port: Port) -> None:
     """Every pass starts from the reduced features instead of from the pass before it."""
     head = port["head"]
@@ -188,7 +188,7 @@ def weights_of_first_pass_reused(port: Port) -> None:
     attention.forward, head.forward = attend, forget
 
 
-@mutant(MUTANTS, "head")
+@mutant(MUTANTS, "head", cause="layer without counterpart")
 def second_pass_not_loaded(port: Port) -> None:
     """The second pass has an attention of its own, for which the checkpoint has no weights."""
     reduced, query = port["head.attention.value"].weight.shape[0], port["head.attention.query"].weight.shape[0]

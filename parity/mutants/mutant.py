@@ -50,6 +50,8 @@ class Mutant:
     `guilty` are globs of torch paths; the harness must accuse exactly the modules they match, and of
     them only the passes in `calls`, if given. An equivalent has none: it must not be accused of anything.
     `pipeline` entries edit the network with its preprocessing and the resize of its logits around it.
+    `causes` name why, by `parity.causes`: each of the accused must have one of them, and none another; an entry that
+    nothing known repeats has none.
     Entries with a `gate` edit the Paddle side of a certificate (`parity.certify.sides`), whose first failing
     gate must be that one.
     """
@@ -59,6 +61,7 @@ class Mutant:
     apply: Callable[[Any], None]
     guilty: tuple[str, ...] = ()
     calls: tuple[int, ...] = ()
+    causes: tuple[str, ...] = ()
     pipeline: bool = False
     gate: str = ""
 
@@ -68,7 +71,11 @@ class Mutant:
 
 
 def mutant(
-    group: list[Mutant], *guilty: str, calls: tuple[int, ...] = (), pipeline: bool = False
+    group: list[Mutant],
+    *guilty: str,
+    calls: tuple[int, ...] = (),
+    cause: str | tuple[str, ...] = (),
+    pipeline: bool = False,
 ) -> Callable[[Edit], Edit]:
     """Decorator: add an edit to `group`; its function's name and docstring are the entry's."""
 
@@ -76,7 +83,15 @@ def mutant(
         name = edit.__name__.strip("_").replace("_", "-")
         description = " ".join((edit.__doc__ or "").split())
         group.append(
-            Mutant(name=name, description=description, apply=edit, guilty=guilty, calls=calls, pipeline=pipeline)
+            Mutant(
+                name=name,
+                description=description,
+                apply=edit,
+                guilty=guilty,
+                calls=calls,
+                causes=(cause,) if isinstance(cause, str) else cause,
+                pipeline=pipeline,
+            )
         )
         return edit
 

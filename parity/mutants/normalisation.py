@@ -17,45 +17,45 @@ ONE = "backbone.stage3.1.spatial.norm"
 functional = paddle.nn.functional
 
 
-@mutant(MUTANTS, ONE)
+@mutant(MUTANTS, ONE, cause="epsilon")
 def epsilon_of_1_001e_5(port: Port) -> None:
     """One norm's epsilon is off by a thousandth."""
     _set_epsilon(port[ONE], 1.001e-5)
 
 
-@mutant(MUTANTS, ALL)
+@mutant(MUTANTS, ALL, cause="epsilon")
 def epsilon_of_1e_3(port: Port) -> None:
     """Keras's default epsilon in every norm."""
     for norm in port.matching(ALL).values():
         _set_epsilon(norm, 1e-3)
 
 
-@mutant(MUTANTS, ALL)
+@mutant(MUTANTS, ALL, cause="scale without epsilon")
 def scale_without_epsilon(port: Port) -> None:
     """InPlaceABN's scale becomes |weight|, without the epsilon that it adds."""
     _set_scales(port, np.abs)
 
 
-@mutant(MUTANTS, ALL)
+@mutant(MUTANTS, ALL, cause=("scale with its sign", "scale without epsilon"))
 def scale_not_folded(port: Port) -> None:
     """InPlaceABN's signed scale is copied as it is."""
     _set_scales(port, lambda weight: weight)
 
 
-@mutant(MUTANTS, ALL)
+@mutant(MUTANTS, ALL, cause="scale epsilon added")
 def scale_folded_twice(port: Port) -> None:
     """A folded scale is folded again, which adds epsilon twice."""
     _set_scales(port, lambda weight: np.abs(weight) + 2 * FOLD_EPSILON)
 
 
-@mutant(MUTANTS, ONE)
+@mutant(MUTANTS, ONE, cause="not loaded")
 def scale_and_shift_lost(port: Port) -> None:
     """One norm was built without its affine parameters."""
     port[ONE].weight.set_value(paddle.ones_like(port[ONE].weight))
     port[ONE].bias.set_value(paddle.zeros_like(port[ONE].bias))
 
 
-@mutant(MUTANTS, ONE)
+@mutant(MUTANTS, ONE, cause="another layer's tensor")
 def mean_and_variance_swapped(port: Port) -> None:
     """One norm's running statistics are exchanged."""
     norm = port[ONE]
@@ -64,7 +64,7 @@ def mean_and_variance_swapped(port: Port) -> None:
     norm._variance.set_value(mean)
 
 
-@mutant(MUTANTS, ALL)
+@mutant(MUTANTS, ALL, cause="not loaded")
 def statistics_not_loaded(port: Port) -> None:
     """Only parameters were converted: running statistics are still 0 and 1."""
     for norm in port.matching(ALL).values():
@@ -72,35 +72,35 @@ def statistics_not_loaded(port: Port) -> None:
         norm._variance.set_value(paddle.ones_like(norm._variance))
 
 
-@mutant(MUTANTS, ALL)
+@mutant(MUTANTS, ALL, cause="batch statistics")
 def batch_statistics_in_evaluation(port: Port) -> None:
     """Running statistics are ignored: every norm uses its batch's."""
     for norm in port.matching(ALL).values():
         norm.forward = _with_batch_statistics(norm)
 
 
-@mutant(MUTANTS, ONE)
+@mutant(MUTANTS, ONE, cause="instance statistics")
 def instance_statistics(port: Port) -> None:
     """One BatchNorm became an InstanceNorm."""
     norm = port[ONE]
     norm.forward = lambda features: functional.instance_norm(features, weight=norm.weight, bias=norm.bias)
 
 
-@mutant(MUTANTS, ALL)
+@mutant(MUTANTS, ALL, cause="momentum")
 def momentum_not_inverted(port: Port) -> None:
     """torch's momentum of 0.1 is given to Paddle, where it is the share of the old statistics."""
     for norm in port.matching(ALL).values():
         norm._momentum = 0.1
 
 
-@mutant(MUTANTS, "backbone.stage2.0.shortcut")
+@mutant(MUTANTS, "backbone.stage2.0.shortcut", cause="norm missing")
 def shortcut_without_norm(port: Port) -> None:
     """One shortcut is its convolution alone."""
     shortcut = port["backbone.stage2.0.shortcut"]
     shortcut.forward = lambda features: shortcut.conv(features)
 
 
-@mutant(MUTANTS, "head.refine")
+@mutant(MUTANTS, "head.refine", cause="activation added")
 def norm_after_activation(port: Port) -> None:
     """In one block the activation comes before the norm."""
     refine = port["head.refine"]

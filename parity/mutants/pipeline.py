@@ -91,13 +91,13 @@ class PaddlePipeline(paddle.nn.Layer):
         return tuple(self.resize(logits, size) for logits in self.network(self.preprocess(pixels)))
 
 
-@mutant(MUTANTS, "preprocess", pipeline=True)
+@mutant(MUTANTS, "preprocess", pipeline=True, cause="not reversed")
 def rgb_for_bgr(port: Port) -> None:
     """The channels are left in the order of the file."""
     port["preprocess"].forward = lambda pixels: (pixels - _like(pixels, MEAN)) / _like(pixels, DEVIATION)
 
 
-@mutant(MUTANTS, "preprocess", pipeline=True)
+@mutant(MUTANTS, "preprocess", pipeline=True, cause="constants reversed")
 def mean_in_wrong_order(port: Port) -> None:
     """BGR pixels, but the mean of RGB ones."""
     port["preprocess"].forward = lambda pixels: (
@@ -105,52 +105,52 @@ def mean_in_wrong_order(port: Port) -> None:
     )
 
 
-@mutant(MUTANTS, "preprocess", pipeline=True)
+@mutant(MUTANTS, "preprocess", pipeline=True, cause="term missing")
 def mean_not_subtracted(port: Port) -> None:
     """Pixels are only scaled."""
     port["preprocess"].forward = lambda pixels: pixels.flip(1) / _like(pixels, DEVIATION)
 
 
-@mutant(MUTANTS, "preprocess", pipeline=True)
+@mutant(MUTANTS, "preprocess", pipeline=True, cause="factor missing")
 def deviation_forgotten(port: Port) -> None:
     """The mean is subtracted, the scale forgotten."""
     port["preprocess"].forward = lambda pixels: pixels.flip(1) - _like(pixels, MEAN)
 
 
-@mutant(MUTANTS, "preprocess", pipeline=True)
+@mutant(MUTANTS, "preprocess", pipeline=True, cause="input changed")
 def pixels_scaled_to_one(port: Port) -> None:
     """Pixels are divided by 255 before a mean that is meant for 0 to 255."""
     forward = port["preprocess"].forward
     port["preprocess"].forward = lambda pixels: forward(pixels / 255)
 
 
-@mutant(MUTANTS, "", pipeline=True)
+@mutant(MUTANTS, "", pipeline=True, cause="mirrored left to right")
 def picture_mirrored(port: Port) -> None:
     """The flip of a training augmentation is left in."""
     forward = port.network.forward
     port.network.forward = lambda pixels: forward(pixels.flip(3))
 
 
-@mutant(MUTANTS, "resize", pipeline=True)
+@mutant(MUTANTS, "resize", pipeline=True, cause="way of resizing")
 def corners_not_aligned(port: Port) -> None:
     """`align_corners=False`, the default of both frameworks."""
     port["resize"].forward = lambda logits, size: paddle.nn.functional.interpolate(logits, size, mode="bilinear")
 
 
-@mutant(MUTANTS, "resize", pipeline=True)
+@mutant(MUTANTS, "resize", pipeline=True, cause="way of resizing")
 def nearest_neighbour(port: Port) -> None:
     """Logits are resized without interpolation."""
     port["resize"].forward = lambda logits, size: paddle.nn.functional.interpolate(logits, size, mode="nearest")
 
 
-@mutant(MUTANTS, "resize", pipeline=True)
+@mutant(MUTANTS, "resize", pipeline=True, cause="size reversed")
 def size_as_width_and_height(port: Port) -> None:
     """The size is read as (W, H), the order of Pillow and OpenCV."""
     forward = port["resize"].forward
     port["resize"].forward = lambda logits, size: forward(logits, size[::-1])
 
 
-@mutant(MUTANTS, "", pipeline=True)
+@mutant(MUTANTS, "", pipeline=True, cause="another layer's output")
 def auxiliary_not_resized(port: Port) -> None:
     """Only the main logits are brought to the picture's size."""
     pipeline = port.network

@@ -38,8 +38,9 @@ class Outcome:
     """What became of one entry; true if it is what must be.
 
     `caught`: the comparison failed. `pinned`: it accused the guilty modules and calls, all of them and no
-    other. `guilty` are those it accused; `incumbents` whether each other tool's criterion would have passed
-    the float32 outputs, all of them, or empty where they were not compared.
+    other. `guilty` are those it accused; `causes` the names of why they differ, and `explained` whether each of
+    them has a right one, or none where the entry has none. `incumbents` whether each other tool's criterion would
+    have passed the float32 outputs, all of them, or empty where they were not compared.
     """
 
     mutant: Mutant
@@ -49,10 +50,14 @@ class Outcome:
     guilty: tuple[str, ...]
     sentence: str
     seconds: float
+    causes: tuple[str, ...] = ()
+    explained: bool = False
     incumbents: dict[str, bool] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return not self.caught if self.mutant.is_equivalent else self.caught and self.pinned
+        if self.mutant.is_equivalent:
+            return not self.caught
+        return self.caught and self.pinned and (self.explained or bool(self.mutant.gate))
 
     def to_json(self) -> dict[str, Any]:
         """For `ccnet-parity mutants --json`; `expected` are the globs of the guilty modules."""
@@ -66,6 +71,8 @@ class Outcome:
             "pinned": self.pinned,
             "expected": list(self.mutant.guilty),
             "guilty": list(self.guilty),
+            "causes": list(self.causes),
+            "explained": self.explained,
             "sentence": self.sentence,
             "incumbents": dict(self.incumbents),
             "seconds": self.seconds,
@@ -133,6 +140,8 @@ class Bench:
             guilty=tuple(path if call == 0 else f"{path} #{call}" for path, call in sorted(accused)),
             sentence=report.summary,
             seconds=time.perf_counter() - start,
+            causes=tuple(dict.fromkeys(one.cause.name for one in report.guilty if one.cause is not None)),
+            explained=is_explained(entry, report),
             incumbents={name: all(verdict[name] for verdict in verdicts) for name in CRITERIA} if verdicts else {},
         )
 
@@ -193,6 +202,12 @@ def find_accused(report: Report) -> set[Call]:
     missing = {(path, int(call)) for path, _, call in calls}
     paths = {path for path, _ in missing}
     return {(path, call) for path, call in missing if not any(path.startswith(f"{outer}.") for outer in paths)}
+
+
+def is_explained(entry: Mutant, report: Report) -> bool:
+    """Whether each layer that `report` finds guilty has one of the entry's causes; none, where the entry has none."""
+    found = [guilty.cause and guilty.cause.name for guilty in report.guilty]
+    return all(name in entry.causes for name in found) if entry.causes else not any(found)
 
 
 def is_pinned(entry: Mutant, accused: Collection[Call], torch_model: nn.Module) -> bool:

@@ -23,7 +23,9 @@ float32, three inputs of odd and even sizes, one square, batch 2, R = 2, stand-i
 **{summary}.**
 
 A mutant is caught if the comparison fails, and pinned if exactly the guilty modules are accused, and of
-them exactly the guilty calls (`#1` is the second). `network` is the code of the network itself. Beside each
+them exactly the guilty calls (`#1` is the second). It is explained if each of them has the right cause, proved by
+running the reference's own layer with that one change; "–" stands where nothing known repeats the port's output, and
+nothing is guessed. `network` is the code of the network itself. Beside each
 stands which other criteria would have passed its outputs, all of them; they are named at the end.
 Mistakes in training leave those outputs as they are: the gates of the [certificate](certificate.md) run, in
 their order, until one fails, which is the one accused.
@@ -33,12 +35,13 @@ their order, until one fails, which is the one accused.
 def print_outcomes(outcomes: Sequence[Outcome], console: Console | None = None) -> None:
     """A table of every entry, and the summary."""
     console = console or wide_console()
-    table = Table("entry", "what the porter did", "accused", "", box=box.SIMPLE)
+    table = Table("entry", "what the porter did", "accused", "cause", "", box=box.SIMPLE)
     for theme, group in _by_theme(outcomes):
         table.add_section()
         table.add_row(f"[bold]{theme}[/bold]")
         for outcome in group:
-            table.add_row(outcome.mutant.name, outcome.mutant.description, _accused(outcome), _verdict(outcome))
+            row = outcome.mutant.name, outcome.mutant.description, _accused(outcome), _cause(outcome)
+            table.add_row(*row, _verdict(outcome))
     console.print(table)
     console.print(summarise(outcomes), soft_wrap=True)
 
@@ -46,10 +49,19 @@ def print_outcomes(outcomes: Sequence[Outcome], console: Console | None = None) 
 def summarise(outcomes: Iterable[Outcome]) -> str:
     """`84 of 84 mutants caught and pinned, 23 of 23 equivalents without an alarm`."""
     mutants, equivalents = split(outcomes)
+    pinned = sum(outcome.caught and outcome.pinned for outcome in mutants)
     return (
-        f"{sum(map(bool, mutants))} of {len(mutants)} mutants caught and pinned, "
-        f"{sum(map(bool, equivalents))} of {len(equivalents)} equivalents without an alarm"
+        f"{pinned} of {len(mutants)} mutants caught and pinned, "
+        f"{sum(map(bool, equivalents))} of {len(equivalents)} equivalents without an alarm; {summarise_causes(mutants)}"
     )
+
+
+def summarise_causes(mutants: Sequence[Outcome]) -> str:
+    """`the right cause named of 86 of 88 that change evaluation, a wrong one of none`."""
+    seen = [outcome for outcome in mutants if not outcome.mutant.gate]
+    right = sum(outcome.explained and bool(outcome.causes) for outcome in seen)
+    wrong = sum(not set(outcome.causes) <= set(outcome.mutant.causes) for outcome in seen)
+    return f"the right cause named of {right} of {len(seen)} that change evaluation, a wrong one of {wrong or 'none'}"
 
 
 def split(outcomes: Iterable[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
@@ -68,7 +80,7 @@ def render_markdown(outcomes: Sequence[Outcome], *, depth: int) -> str:
     for theme, group in _by_theme(mutants):
         lines += ["", f"### {theme.capitalize()}", ""]
         lines += _markdown_table(
-            ("mutant", "what the porter did", "accused", "", "would have passed"),
+            ("mutant", "what the porter did", "accused", "cause", "", "would have passed"),
             [(*_row(outcome), ", ".join(n for n, ok in outcome.incumbents.items() if ok)) for outcome in group],
         )
     lines += ["", "## Equivalent rewrites", "", "The same function, computed otherwise: none may be accused.", ""]
@@ -77,7 +89,7 @@ def render_markdown(outcomes: Sequence[Outcome], *, depth: int) -> str:
         [
             (name, description, verdict, ", ".join(n for n, ok in outcome.incumbents.items() if not ok))
             for outcome in equivalents
-            for name, description, _, verdict in [_row(outcome)]
+            for name, description, _, _, verdict in [_row(outcome)]
         ],
     )
     lines += ["", "## Other criteria on the same outputs", ""]
@@ -106,8 +118,15 @@ def _markdown_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) ->
     return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in cells]
 
 
-def _row(outcome: Outcome) -> tuple[str, str, str, str]:
-    return outcome.mutant.name, outcome.mutant.description, _accused(outcome, quote="`"), _verdict(outcome)
+def _row(outcome: Outcome) -> tuple[str, str, str, str, str]:
+    entry = outcome.mutant
+    return entry.name, entry.description, _accused(outcome, quote="`"), _cause(outcome), _verdict(outcome)
+
+
+def _cause(outcome: Outcome) -> str:
+    if outcome.mutant.is_equivalent or outcome.mutant.gate:
+        return ""
+    return ", ".join(outcome.causes) or "–"
 
 
 def _accused(outcome: Outcome, *, quote: str = "") -> str:
@@ -123,7 +142,11 @@ def _verdict(outcome: Outcome) -> str:
         return "silent" if outcome else "FALSE ALARM"
     if not outcome.caught:
         return "MISSED"
-    return "caught, pinned" if outcome.pinned else "caught, NOT PINNED"
+    if not outcome.pinned:
+        return "caught, NOT PINNED"
+    if outcome.mutant.gate:
+        return "caught, pinned"
+    return "caught, pinned" if outcome.explained else "caught, pinned, WRONG CAUSE"
 
 
 def _by_theme(outcomes: Sequence[Outcome]) -> list[tuple[str, list[Outcome]]]:

@@ -179,35 +179,35 @@ def translate(port: Port, diagonal: float = float("inf")) -> None:
     attention.forward = forward
 
 
-@mutant(MUTANTS, f"{REFINE}.norm")
+@mutant(MUTANTS, f"{REFINE}.norm", cause="slope")
 def abn_slope_of_a_tenth(port: Port) -> None:
     """Norm and activation are one layer everywhere; in one of them the slope is 0.1."""
     fuse_activations(port, make_abn)
     port[f"{REFINE}.norm"].slope = 0.1
 
 
-@mutant(MUTANTS, DEEP)
+@mutant(MUTANTS, DEEP, cause="activation missing")
 def abn_without_activation(port: Port) -> None:
     """Norm and activation are one layer everywhere; one of them leaves the activation out."""
     fuse_activations(port, make_abn)
     port[f"{DEEP}.norm"].slope = 1
 
 
-@mutant(MUTANTS, f"{DEEP}.norm")
+@mutant(MUTANTS, f"{DEEP}.norm", cause="epsilon")
 def abn_epsilon(port: Port) -> None:
     """Norm and activation are one layer everywhere; in one of them epsilon is 1e-3."""
     fuse_activations(port, make_abn)
     port[f"{DEEP}.norm"]._epsilon = 1e-3
 
 
-@mutant(MUTANTS, f"{DEEP}.norm")
+@mutant(MUTANTS, f"{DEEP}.norm", cause="epsilon")
 def one_leaf_epsilon(port: Port) -> None:
     """Convolution, norm and activation are one layer everywhere; in one of them epsilon is 1e-3."""
     fuse_blocks(port)
     port[DEEP].epsilon = 1e-3
 
 
-@mutant(MUTANTS, f"{REFINE}.norm")
+@mutant(MUTANTS, f"{REFINE}.norm", cause="activation before the norm")
 def one_leaf_activates_first(port: Port) -> None:
     """Convolution, norm and activation are one layer everywhere; one of them activates before it normalises."""
     fuse_blocks(port)
@@ -222,35 +222,35 @@ def one_leaf_activates_first(port: Port) -> None:
     block.forward = forward
 
 
-@mutant(MUTANTS, DEEP)
+@mutant(MUTANTS, DEEP, cause="activation missing")
 def act_forgotten(port: Port) -> None:
     """`paddle.nn.BatchNorm(act="relu")` throughout the backbone; one of them is built without `act`."""
     fuse_activations(port, make_norm_with_act, "backbone.*")
     port[f"{DEEP}.norm"]._act = None
 
 
-@mutant(MUTANTS, f"{DEEP}.norm")
+@mutant(MUTANTS, f"{DEEP}.norm", cause="epsilon")
 def synchronised_epsilon(port: Port) -> None:
     """SyncBatchNorm everywhere; in one of them epsilon is 1e-3."""
     synchronise(port)
     port[f"{DEEP}.norm"]._epsilon = 1e-3
 
 
-@mutant(MUTANTS, f"{DEEP}.norm")
+@mutant(MUTANTS, f"{DEEP}.norm", cause="momentum")
 def synchronised_momentum(port: Port) -> None:
     """SyncBatchNorm everywhere; one of them keeps torch's momentum, a tenth of the old statistics."""
     synchronise(port)
     port[f"{DEEP}.norm"]._momentum = 0.1
 
 
-@mutant(MUTANTS, "head")
+@mutant(MUTANTS, "head", cause="bias missing")
 def linear_without_bias(port: Port) -> None:
     """The classifier is a Linear layer of another name, built without its bias."""
     linear = classify_by_linear(port, make_linear)
     linear.bias = None
 
 
-@mutant(MUTANTS, "head")
+@mutant(MUTANTS, "head", cause="channels in another order")
 def torch_linear_of_two_classes_exchanged(port: Port) -> None:
     """The classifier is a linear layer that keeps its weight as torch does; two of its classes are exchanged."""
     linear = classify_by_linear(port, TorchLinear)
@@ -258,32 +258,32 @@ def torch_linear_of_two_classes_exchanged(port: Port) -> None:
     linear.weight.set_value(linear.weight[order])
 
 
-@mutant(MUTANTS, "")
+@mutant(MUTANTS, "", cause="resized")
 def resized_to_the_nearest(port: Port) -> None:
     """PaddleSeg's convention, but logits are resized by repeating the nearest one."""
     follow_paddleseg(port, lambda logits, images: functional.interpolate(logits, images.shape[2:], mode="nearest"))
 
 
-@mutant(MUTANTS, "")
+@mutant(MUTANTS, "", cause="probabilities for logits")
 def resized_classes(port: Port) -> None:
     """PaddleSeg's convention, but the class of each pixel is returned for its logits."""
     follow_paddleseg(port, lambda logits, images: resize(logits, images).argmax(1, keepdim=True))
 
 
-@mutant(MUTANTS, "auxiliary_head.fuse.activation")
+@mutant(MUTANTS, "auxiliary_head.fuse.activation", cause="slope")
 def auxiliary_slope_in_training_only(port: Port) -> None:
     """PaddleSeg's convention; the slope of the auxiliary head, which runs in training only, is 0.1."""
     follow_paddleseg(port)
     port.replace("auxiliary_head.fuse.activation", nn.LeakyReLU(0.1))
 
 
-@mutant(MUTANTS, "head.attention")
+@mutant(MUTANTS, "head.attention", cause="finite mask")
 def translated_without_infinity(port: Port) -> None:
     """The official code line by line, with a diagonal of 10 where it has infinity."""
     translate(port, diagonal=10.0)
 
 
-@mutant(MUTANTS, f"{DEEP}.conv")
+@mutant(MUTANTS, f"{DEEP}.conv", cause="dilation")
 def translated_dilation(port: Port) -> None:
     """The official code line by line; one of its convolutions is not dilated."""
     translate(port)

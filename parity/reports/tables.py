@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
+from textwrap import wrap
 
 from rich import box
 from rich.console import Console
@@ -16,8 +17,9 @@ from converter.names import collapse
 from parity.verdicts.comparison import Comparison
 from parity.verdicts.report import OUTPUT_SITE, Coverage, Layer, Report, name_both
 
-WIDE, NARROW_REST = 120, 58
-"""Columns of a terminal from which tables have all of theirs, and what all but the layer takes in a narrower one."""
+WIDE, NARROW, NARROW_REST = 120, 80, 58
+"""Columns of a terminal from which tables have all of theirs, of the narrowest that there is room for, and what all but
+the layer takes in a narrower one."""
 LISTED = 12
 """Failing probes shown one by one; the report file has all."""
 
@@ -40,15 +42,29 @@ def print_report(report: Report, console: Console | None = None) -> None:
     if report.failures and not report.guilty:
         console.print(escape(f"{report.failures[0].name}: {report.failures[0].comparison.reason}"), soft_wrap=True)
     _print_gaps(report, console)
+    said = None
     for guilty in report.guilty[1:]:
-        console.print(f"also: {guilty.sentence}", soft_wrap=True, markup=False)
+        console.print(f"also: {escape(guilty.sentence)}", soft_wrap=True)
+        if guilty.reasons and guilty.reasons != said:
+            _print_reasons(guilty.reasons[:1] if guilty.cause is not None else guilty.reasons, console)
+        said = guilty.reasons
     if not report and report.incumbents:
         verdicts = (f"{name} {'passes' if said['passed'] else 'fails'}" for name, said in report.incumbents.items())
         console.print(f"other criteria on the float32 outputs: {', '.join(verdicts)}", soft_wrap=True)
     console.print(f"[bold]{'PASSED' if report else 'FAILED'}[/bold]: {escape(report.summary)}", soft_wrap=True)
+    if report.guilty:
+        _print_reasons(report.guilty[0].reasons, console)
     if report.first_divergence is not None:
         needed = report.first_divergence.comparison.required_tolerance
         console.print(f"the smallest limit that would have passed there: {needed:.1e}")
+
+
+def _print_reasons(reasons: Iterable[str], console: Console) -> None:
+    """Why a layer differs, below it, in lines that the terminal has room for."""
+    width = min(console.width, NARROW)
+    for reason in reasons:
+        for line in wrap(reason, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False):
+            console.print(escape(line), soft_wrap=True, highlight=False)
 
 
 def _weight_lines(report: Report) -> Iterator[str]:

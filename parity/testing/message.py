@@ -20,7 +20,11 @@ def describe_failure(report: Report, page: Path | None = None) -> str:
     parts = [
         [f"Networks are not the same! {headline(report)}"],
         [] if layer is None else list(_describe_mismatch(layer)),
-        [f"Guilty: {guilty.sentence}" for guilty in report.guilty[:MOST_GUILTY]],
+        [
+            line
+            for guilty in report.guilty[:MOST_GUILTY]
+            for line in (f"Guilty: {guilty.sentence}", *(f"  {reason}" for reason in guilty.reasons))
+        ],
         [f"Guilty: {len(report.guilty) - MOST_GUILTY} more"] if len(report.guilty) > MOST_GUILTY else [],
         [f"Problem: {problem}" for problem in report.problems],
         list(_hint(report)),

@@ -72,8 +72,42 @@ class Coverage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cause:
+    """Why a layer differs: `text` says what the port does, beside the reference, `fix` what to write instead.
+
+    `proved`: with that one change the reference's own layer repeats the port's output, to `residual` of the RMS on
+    every input, where it differs by `before` as it is. Else it was read off both layers, and no output in evaluation
+    shows it.
+    """
+
+    name: str
+    text: str
+    fix: str
+    residual: float | None = None
+    proved: bool = False
+    before: float | None = None
+
+    @property
+    def evidence(self) -> str:
+        """How it is known, for people."""
+        if not self.proved or self.residual is None or self.before is None:
+            return "read off both layers; no output in evaluation shows it"
+        as_it_is = f"differs by {self.before:.1e} of its RMS as it is" if math.isfinite(self.before) else "as it is not"
+        repeats = f"the reference's own layer repeats the port's output to {self.residual:.0e}"
+        return f"proved: with this change {repeats}; {as_it_is}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures that are finite, else null."""
+        return {key: _finite(value) for key, value in asdict(self).items() if key != "before"}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Guilty:
-    """A layer that is itself wrong: from equal inputs and with equal layers inside, it differs."""
+    """A layer that is itself wrong: from equal inputs and with equal layers inside, it differs.
+
+    `cause` is why, where it was found; else `tried` hypotheses did not repeat the port's output, and `facts` are what
+    was measured of the difference.
+    """
 
     path: str
     call: int
@@ -82,6 +116,9 @@ class Guilty:
     reason: str
     port: str = ""
     stretch: str = ""
+    cause: Cause | None = None
+    tried: int = 0
+    facts: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -95,6 +132,22 @@ class Guilty:
             f"{where}: what it hands to the {self.site} {self.reason}, although all before it was made equal: "
             f"its own code is wrong, {self.stretch}"
         )
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it differs, line by line, for people: cause, proof and change; or what was measured."""
+        if self.cause is not None:
+            return f"cause: {self.cause.text}", self.cause.evidence, f"change: {self.cause.fix}"
+        if not self.tried:
+            return ()
+        return f"cause not found: {self.tried} hypotheses tried, none repeats it", *(
+            f"measured: {fact}" for fact in self.facts
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """With the sentence, and the cause or null."""
+        cause = None if self.cause is None else self.cause.to_json()
+        return {**asdict(self), "sentence": self.sentence, "cause": cause, "facts": list(self.facts)}
 
 
 def name_both(port: str, reference: str) -> str:
@@ -168,7 +221,7 @@ class Report:
             "summary": self.summary,
             "first_divergence": first
             and {"path": first.path, "call": first.call, "mode": first.mode, "dtype": first.dtype},
-            "guilty": [{**asdict(guilty), "sentence": guilty.sentence} for guilty in self.guilty],
+            "guilty": [guilty.to_json() for guilty in self.guilty],
             "problems": list(self.problems),
             "notes": list(self.notes),
             "coverage": _coverage_json(self.coverage),

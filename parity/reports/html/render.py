@@ -114,10 +114,11 @@ def _guilty(report: Report, probes: Sequence[Probe]) -> list[dict[str, Any]]:
     found: dict[tuple[str, int], dict[str, Any]] = {}
     for guilty in report.guilty:
         key = guilty.path, guilty.call
-        entry = found.setdefault(key, {"position": positions.get(key), "name": "", "sentences": []})
+        entry = found.setdefault(key, {"position": positions.get(key), "name": "", "sentences": [], "reasons": []})
         position = entry["position"]
         entry["name"] = (guilty.path or NETWORK) if position is None else probes[position].name
         entry["sentences"].append(guilty.sentence)
+        entry["reasons"] += guilty.reasons
     return list(found.values())
 
 

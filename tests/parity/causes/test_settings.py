@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from models_paddle import paddle
-from parity.causes.settings import compare_attributes
+from parity.causes.settings import find_difference
 from parity.networks.modules import paddle_modules, torch_modules
 
 SAME = (
@@ -32,9 +32,12 @@ DIFFERENT = (
 
 @pytest.mark.parametrize(("ours", "theirs"), SAME)
 def test_equal_attributes(ours: nn.Module, theirs: paddle.nn.Layer) -> None:
-    assert compare_attributes(torch_modules(ours)[""], paddle_modules(theirs)[""]) == ""
+    assert find_difference(torch_modules(ours)[""], paddle_modules(theirs)[""]) is None
 
 
 @pytest.mark.parametrize(("ours", "theirs", "said"), DIFFERENT)
 def test_different_attributes(ours: nn.Module, theirs: paddle.nn.Layer, said: str) -> None:
-    assert compare_attributes(torch_modules(ours)[""], paddle_modules(theirs)[""]).startswith(said)
+    found = find_difference(torch_modules(ours)[""], paddle_modules(theirs)[""])
+    assert found is not None
+    assert found.text.startswith(said)
+    assert found.fix

@@ -48,6 +48,7 @@ def test_mutant_is_caught_and_pinned(entry: Mutant) -> None:
     outcome = small_bench().run(entry, **ISOLATED)
     assert outcome.caught, outcome.sentence
     assert outcome.pinned, outcome.guilty
+    assert outcome.explained, outcome.causes
     assert outcome
 
 
@@ -123,6 +124,20 @@ def test_a_mutant_that_is_blamed_on_another_layer_fails() -> None:
     assert not outcome
 
 
+@pytest.mark.parametrize("causes", [(), ("epsilon",)])
+def test_a_mutant_that_is_explained_otherwise_fails(causes: tuple[str, ...]) -> None:
+    entry = Mutant(**{**vars(by_name("missing-residual")), "causes": causes})
+    outcome = small_bench().run(entry, **ISOLATED)
+    assert outcome.pinned
+    assert not outcome.explained
+    assert not outcome
+    assert summarise([outcome]).endswith("named of 0 of 1 that change evaluation, a wrong one of 1")
+
+
+def test_most_mutants_have_a_cause() -> None:
+    assert sum(bool(entry.causes) for entry in MISTAKES) >= 0.9 * len(MISTAKES)
+
+
 def test_an_equivalent_that_is_none_is_an_alarm() -> None:
     entry = by_name("missing-diagonal-mask")
     outcome = bench().run(Mutant(**{**vars(entry), "guilty": ()}), **ISOLATED)
@@ -157,6 +172,8 @@ def outcome_of(entry: Mutant, *, caught: bool, pinned: bool, guilty: tuple[str, 
         guilty=guilty,
         sentence="",
         seconds=1.0,
+        causes=entry.causes if pinned else (),
+        explained=pinned,
         incumbents=verdicts,
     )
 
@@ -173,7 +190,10 @@ def some_outcomes() -> list[Outcome]:
 
 
 def test_summary_counts() -> None:
-    assert summarise(some_outcomes()) == ("1 of 3 mutants caught and pinned, 1 of 2 equivalents without an alarm")
+    assert summarise(some_outcomes()) == (
+        "1 of 3 mutants caught and pinned, 1 of 2 equivalents without an alarm; "
+        "the right cause named of 1 of 3 that change evaluation, a wrong one of none"
+    )
 
 
 def test_outcome_as_json() -> None:
@@ -181,6 +201,8 @@ def test_outcome_as_json() -> None:
     assert written["name"] == "heads-swapped"
     assert written["expected"] == written["guilty"] == [""]
     assert written["passed"] is written["caught"] is written["pinned"] is True
+    assert written["causes"] == ["another output"]
+    assert written["explained"] is True
     assert written["incumbents"]["reprod_log"] is True
 
 
@@ -196,7 +218,8 @@ def test_table_says_what_went_wrong() -> None:
 def test_markdown_has_both_tables_and_the_criteria() -> None:
     text = render_markdown(some_outcomes(), depth=18)
     assert (
-        "| heads-swapped | The auxiliary logits are returned first. | `network` | caught, pinned | reprod_log |" in text
+        "| heads-swapped | The auxiliary logits are returned first. | `network` | another output | caught, pinned "
+        "| reprod_log |" in text
     )
     assert "| nested |" in text
     assert "FALSE ALARM" in text

@@ -114,6 +114,17 @@ def test_page_begins_with_the_culprit():
     assert {guilty.path for guilty in report.guilty} == {name.rpartition(".")[0] for name in MISTAKES}
 
 
+def test_page_and_json_say_the_cause():
+    report, _ = make_report(healthy=False)
+    page = render(report)
+    assert "cause: `backbone.<wbr>stage3.0.<wbr>spatial.<wbr>norm.<wbr>weight` is 1.0001 times" in page
+    cause = json.loads(json.dumps(report.to_json()))["guilty"][0]["cause"]
+    assert cause.keys() == {"name", "text", "fix", "residual", "proved"}
+    assert cause["name"] == "weight scaled"
+    assert cause["proved"] is True
+    assert 0 <= cause["residual"] <= 1e-10
+
+
 def test_page_needs_nothing_from_outside(written):
     _, path = written
     html = path.read_text(encoding="utf-8")

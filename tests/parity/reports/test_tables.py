@@ -58,3 +58,23 @@ def test_what_is_accepted_is_told_from_what_is_not_compared() -> None:
 def test_a_mismatch_says_how_many_elements_are_beyond_the_limit() -> None:
     text = " ".join(printed(make_report(healthy=False)[0]))
     assert "elements beyond it" in text
+
+
+def test_the_cause_stands_below_the_verdict_in_80_columns() -> None:
+    report, _ = make_report(healthy=False)
+    lines = printed(report, 80)
+    verdict = next(number for number, line in enumerate(lines) if line.startswith("FAILED"))
+    below = lines[verdict + 1 : verdict + 8]
+    assert below[0].startswith("  cause: `backbone.stage3.0.spatial.norm.weight` is 1.0001 times the")
+    assert any(line.startswith("  proved: with this change the reference's own layer repeats") for line in below)
+    assert any(line.startswith("  change: load it unscaled") for line in below)
+    assert all(len(line.rstrip()) <= 80 for line in below[:-1])
+    assert any("`head.attention.gamma` differs in 1 of 1 elements" in line for line in lines[:verdict])
+
+
+def test_what_was_tried_and_measured_stands_there_where_no_cause_is_found() -> None:
+    report, _ = make_report(healthy=False)
+    guilty = replace(report.guilty[0], cause=None, tried=27, facts=("the difference is [one] constant",))
+    lines = printed(replace(report, guilty=(guilty,)), 80)
+    assert "  cause not found: 27 hypotheses tried, none repeats it" in lines
+    assert "  measured: the difference is [one] constant" in lines

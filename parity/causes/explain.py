@@ -1,0 +1,271 @@
+"""Why a unit differs: hypotheses tried one after another until the reference's own unit repeats the port's output.
+
+    found = explain(questions)          # one `Asked` for each input
+    found.cause, found.tried, found.facts
+
+A hypothesis is proved if it repeats the port's output on every input, element by element, to the limit of a float64
+comparison. Where two do, one more input is asked for; if both still do, both are named. Where none does, nothing is
+guessed: what can be measured of the difference is said.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from parity.causes.facts import measure_facts
+from parity.causes.hypotheses import Asked, Hypothesis
+from parity.causes.replay import Replay
+from parity.causes.results import on_inputs, on_results
+from parity.causes.rules import SETTINGS, propose, propose_steps
+from parity.causes.solve import propose_solved
+from parity.causes.steps import Edit
+from parity.causes.tensors import Weight, explain_tensor
+from parity.causes.trial import compare_made, distance, make, measure_left
+from parity.verdicts.report import Cause
+from twins.tensors import refill
+
+SPREAD = 8.0
+"""Standard deviation of the random input on which hypotheses are compared with each other."""
+MOST_TRIED = 1500
+MOST_PAIRED = 40
+"""Hypotheses that are tried by twos."""
+LEAST_WORK = 1 << 26
+"""Elements that hypotheses may make in any network, however small."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is known of a difference: its cause, or how many hypotheses failed and what was measured."""
+
+    cause: Cause | None = None
+    tried: int = 0
+    facts: tuple[str, ...] = ()
+
+
+@dataclass
+class Likely:
+    """What was proved of other units of the same network, which is tried first of the next: a mistake comes in dozens.
+
+    `left` are the elements that hypotheses may make, all together. When they are spent, a unit is still asked for what
+    was proved elsewhere, and for what is read off the port's layer.
+    """
+
+    left: int = LEAST_WORK
+    known: dict[tuple[str, str], None] = field(default_factory=dict)
+
+    def chosen(self, hypotheses: Iterator[Hypothesis]) -> Iterator[Hypothesis]:
+        """Those of these that were proved elsewhere."""
+        return (one for one in hypotheses if (one.name, one.text) in self.known) if self.known else iter(())
+
+    def note(self, proved: Sequence[tuple[Hypothesis, float]]) -> None:
+        """Remember the one that is proved alone."""
+        if len(proved) == 1:
+            self.known[proved[0][0].name, proved[0][0].text] = None
+
+
+@dataclass
+class _Tried:
+    """The hypotheses that repeat the port's output, each with the greatest difference it leaves."""
+
+    questions: Sequence[Asked]
+    likely: Likely
+    count: int = 0
+    proved: list[tuple[Hypothesis, float]] = field(default_factory=list)
+
+    def attempt(self, hypotheses: Iterator[Hypothesis], *, bounded: bool = True) -> None:
+        """Keep those that repeat the port's output on all inputs, unless others do already.
+
+        What is `bounded` is tried while there is work left.
+        """
+        first, *others = self.questions
+        if self.proved:
+            return
+        for hypothesis in hypotheses:
+            if self.count >= MOST_TRIED or (bounded and self.likely.left <= 0):
+                return
+            self.count += 1
+            if any(_is_same(hypothesis, known) for known, _ in self.proved):
+                continue
+            before = first.replay.work
+            left = measure_left(first, hypothesis)
+            if bounded:
+                self.likely.left -= first.replay.work - before + first.compared.numel()
+            if left is None:
+                continue
+            rest = [_left_on(asked, hypothesis) for asked in others]
+            if None not in rest:
+                self.proved.append((hypothesis, max(left, *(one for one in rest if one is not None), 0.0)))
+
+
+def explain(
+    questions: Sequence[Asked],
+    weights: Sequence[Weight] = (),
+    likely: Likely | None = None,
+    ask_again: Callable[[], Asked | None] = lambda: None,
+) -> Found:
+    """Why the port's unit differs in the `questions`, one for each input.
+
+    `weights` are the port's tensors that are not the reference's. `likely` is of the whole network. `ask_again` gives a
+    question on one input more.
+    """
+    first = questions[0]
+    first.replay.steps  # noqa: B018 - runs it
+    lost = _lost_outputs(first)
+    if lost is not None or distance(first) == 0 or first.is_otherwise_many:
+        return Found(lost, 1)
+    tried = _Tried(questions, likely or Likely())
+    read = [one for one in propose_steps(first) if one.is_read]
+    for level in (_weights(weights), tried.likely.chosen(propose(first)), iter(read)):
+        tried.attempt(level, bounded=False)
+    searched = (on_results(first), propose_steps(first))
+    for level in (*(searched if first.is_network else searched[::-1]), on_inputs(first)):
+        tried.attempt(level)
+    tried.attempt(propose_solved(first))
+    tried.attempt(_pairs(first))
+    if tried.proved:
+        tried.likely.note(tried.proved)
+        return Found(_name(_told_apart(tried, ask_again), questions), tried.count)
+    given = next(iter(first.replay.tensors), None)
+    return Found(None, tried.count, measure_facts(first.expected, first.compared, given))
+
+
+def _lost_outputs(asked: Asked) -> Cause | None:
+    """That the port gives some of the reference's tensors alone."""
+    expected, actual = asked.replay.baseline, asked.actual
+    if len(expected) == len(actual) or asked.finish is not None or asked.replay.watched.kind != "output":
+        return None
+    order = [next((number for number, one in enumerate(expected) if compare_made(own, one)), None) for own in actual]
+    if None in order:
+        return None
+    said = ", ".join(str(number + 1) for number in range(len(expected)) if number not in order)
+    text = f"it gives {len(actual)} tensors, the reference {len(expected)}"
+    text += f": the reference's output {said} is missing" if said else ""
+    residual = max(
+        compare_made(own, expected[number]).relative
+        for own, number in zip(actual, order, strict=True)
+        if number is not None
+    )
+    return Cause(
+        name="outputs missing", text=text, fix="return all outputs", residual=residual, proved=True, before=math.inf
+    )
+
+
+def _weights(weights: Sequence[Weight]) -> Iterator[Hypothesis]:
+    """That the layer has other weights: each explained by itself, proved together."""
+    if not weights:
+        return
+    found = [(weight, explain_tensor(weight)) for weight in weights]
+    said = list(dict.fromkeys(explained.text for _, explained in found))
+    if len(said) == 1 and len(found) > 1:
+        text = f"{len(found)} tensors: each {said[0]}"
+    else:
+        text = "; ".join(f"`{weight.label}` {explained.text}" for weight, explained in found)
+    tensors = [(weight.parameter, torch.from_numpy(weight.actual.copy())) for weight in weights]
+    yield Hypothesis(found[0][1].name, text, found[0][1].fix, tensors=tensors)
+
+
+def _pairs(asked: Asked) -> Iterator[Hypothesis]:
+    """Two at a time, of different steps: those that are read off the port's layer, and the first of each name."""
+    firsts: dict[tuple[str, int], Hypothesis] = {}
+    for one in propose_steps(asked):
+        if one.edits and not one.attributes:
+            firsts.setdefault((one.name, min(one.edits)) if not one.is_read else (one.text, min(one.edits)), one)
+    chosen = sorted(firsts.values(), key=lambda one: not one.is_read)[:MOST_PAIRED]
+    for left, right in combinations(chosen, 2):
+        if not left.edits.keys() & right.edits.keys():
+            yield Hypothesis(
+                f"{left.name} and {right.name}",
+                f"{left.text}; and {right.text}",
+                f"{left.fix}; {right.fix}",
+                {**left.edits, **right.edits},
+                parts=(left.key, right.key),
+            )
+
+
+def _is_same(one: Hypothesis, known: Hypothesis) -> bool:
+    """Whether two are one mistake, said with other numbers."""
+    return one.name == known.name and (one.name in SETTINGS or one.text == known.text)
+
+
+def _again(asked: Asked, hypothesis: Hypothesis) -> Iterator[Hypothesis]:
+    """The same hypothesis for another input, whose steps have tensors of their own."""
+    asked.replay.steps  # noqa: B018 - runs it
+    if hypothesis.again is not None:
+        yield hypothesis.again(asked)
+    elif hypothesis.tensors:
+        yield hypothesis
+    elif hypothesis.parts:
+        edits: dict[int, Edit] = {}
+        for one in propose_steps(asked):
+            if one.key in hypothesis.parts:
+                edits = {**one.edits, **edits}
+        yield replace(hypothesis, edits=edits)
+    else:
+        yield from (one for one in propose(asked) if one.key == hypothesis.key)
+
+
+def _left_on(asked: Asked, hypothesis: Hypothesis) -> float | None:
+    return next((left for one in _again(asked, hypothesis) if (left := measure_left(asked, one)) is not None), None)
+
+
+def _told_apart(tried: _Tried, ask_again: Callable[[], Asked | None]) -> list[tuple[Hypothesis, float]]:
+    """Those of several that are one mistake said in two ways, once; of the rest, those that repeat one input more.
+
+    All of them, where no other input can be had or none repeats it.
+    """
+    proved = tried.proved
+    if len(proved) == 1:
+        return proved
+    other = _random(tried.questions[0])
+    made = [_make_on(other, one) for one, _ in proved]
+    kept = [
+        number
+        for number, own in enumerate(made)
+        if own is None or not any(one is not None and bool(compare_made(own, one)) for one in made[:number])
+    ]
+    proved = [proved[number] for number in kept]
+    asked = ask_again() if len(proved) > 1 else None
+    if asked is None:
+        return proved
+    return [(one, left) for one, left in proved if _left_on(asked, one) is not None] or proved
+
+
+def _random(asked: Asked) -> Asked:
+    """The same unit on a random input, some of which is large."""
+    generator = torch.Generator().manual_seed(0)
+    old = asked.replay
+    tensors = [
+        SPREAD * torch.randn(one.shape, generator=generator, dtype=one.dtype) if one.is_floating_point() else one
+        for one in old.tensors
+    ]
+    args, kwargs = refill((old.args, old.kwargs), iter(tensors))
+    return replace(asked, replay=Replay(old.unit, args, kwargs, old.held, old.watched, shapes=old.shapes))
+
+
+def _make_on(asked: Asked, hypothesis: Hypothesis) -> Tensor | None:
+    """What the hypothesis makes of another input; None where it cannot be made of it."""
+    try:
+        return make(asked, next(_again(asked, hypothesis)))
+    except Exception:  # noqa: BLE001 - what a unit says of an input that it was not made for
+        return None
+
+
+def _name(proved: Sequence[tuple[Hypothesis, float]], questions: Sequence[Asked]) -> Cause:
+    names, texts, fixes = (
+        list(dict.fromkeys(getattr(one, field) for one, _ in proved)) for field in ("name", "text", "fix")
+    )
+    unsure = ": these are one on all inputs tried" if len(texts) > 1 else ""
+    return Cause(
+        name=" or ".join(names),
+        text=f"{', or '.join(texts)}{unsure}",
+        fix=", or ".join(fixes),
+        residual=max(left for _, left in proved),
+        proved=True,
+        before=max(map(distance, questions)),
+    )

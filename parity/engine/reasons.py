@@ -1,0 +1,360 @@
+"""From what failed to why: the reference's units are run again on what the port's were given (`parity.causes`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from parity.causes.explain import Likely, explain
+from parity.causes.hypotheses import Asked
+from parity.causes.replay import Replay, Watched
+from parity.causes.rules import SETTINGS
+from parity.causes.settings import find_difference
+from parity.causes.source import find_line
+from parity.causes.tensors import Weight
+from parity.engine.conventions import Convention
+from parity.engine.passes import Passes
+from parity.engine.scalars import resize_by_paddle
+from parity.engine.surroundings import cast
+from parity.engine.witness import Fault, Witness
+from parity.networks.arguments import Arguments
+from parity.networks.modules import ModuleInfo
+from parity.pairing.match import WeightMatch
+from parity.pairing.propose import Pairing
+from parity.pairing.tensors import Slot
+from parity.verdicts.report import ATTRIBUTES_SITE, OUTPUT_SITE, Cause, Guilty
+from twins.tensors import flatten, paddle_to_torch, refill, torch_to_paddle
+
+FORWARDS = 6
+"""What may be made of hypotheses altogether, in forward passes of the reference."""
+BUILT = SETTINGS | {"momentum", "dropout rate", "kind of dropout", "ceil_mode", "exclusive", "groups", "bias missing"}
+"""Names of causes that are mended where the layer is built."""
+LEFT_OUT = ("number of passes", "layer left out", "another layer's output", "term missing", "factor missing")
+"""Names of causes that a layer of the port's, if it does nothing, looks like."""
+Given = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """The stretch of the reference that a fault is looked for in: a module, and a tensor that it gives or hands on."""
+
+    path: str
+    watched: Watched
+    key_path: str
+
+
+@dataclass
+class Reasons:
+    """Finds the causes of guilty layers. `ours` are the reference's modules, `theirs` the port's."""
+
+    passes: Passes
+    witness: Witness
+    pairing: Pairing
+    matched: WeightMatch
+    ours: Mapping[str, ModuleInfo]
+    theirs: Mapping[str, ModuleInfo]
+    likely: Likely = field(default_factory=Likely)
+    _elements: int = 0
+    """What the reference's layers make of all inputs."""
+
+    def find(self, guilty: Sequence[Guilty]) -> list[Guilty]:
+        """The same, with causes."""
+        with _default_dtype(torch.float64):
+            return self._find(guilty)
+
+    def _find(self, guilty: Sequence[Guilty]) -> list[Guilty]:
+        faults = {(one.path, one.call, one.site): self._faults_of(one) for one in guilty}
+        units = {fault.layer.input: [] for found in faults.values() for fault in found}  # type: dict[str, list[Fault]]
+        for found in faults.values():
+            for fault in found:
+                units[fault.layer.input].append(fault)
+        given = {name: self._capture(name, found) for name, found in units.items()}
+        self.likely.left += FORWARDS * self._elements
+        return [self._explained(one, faults[one.path, one.call, one.site], given) for one in guilty]
+
+    def _faults_of(self, guilty: Guilty) -> list[Fault]:
+        """On each input, smallest first."""
+        found = [
+            fault
+            for failure, fault in self.witness.faults.items()
+            if (failure.path, failure.call, failure.site) == (guilty.path, guilty.call, guilty.site)
+        ]
+        return sorted(found, key=lambda fault: fault.tensors[0].numel() if fault.tensors else 0)
+
+    def _explained(self, guilty: Guilty, faults: Sequence[Fault], given: Mapping[str, Any]) -> Guilty:
+        if guilty.site == ATTRIBUTES_SITE:
+            return replace(guilty, cause=self._placed(guilty, self._read(guilty)))
+        questions = [asked for fault in faults if (asked := self._ask(fault, given[fault.layer.input])) is not None]
+        if not questions:
+            return guilty
+        self.passes.progress(f"cause of {guilty.path or 'the network'}")
+        found = explain(
+            questions, self._weights(faults[0]), self.likely, lambda: self._ask_again(questions[0], faults[0])
+        )
+        cause = None if found.cause is None else self._alone(guilty, found.cause)
+        return replace(guilty, cause=self._placed(guilty, cause), tried=found.tried, facts=found.facts)
+
+    def _placed(self, guilty: Guilty, cause: Cause | None) -> Cause | None:
+        """The cause, with the line of the user's file that is to be changed."""
+        line = "" if cause is None else find_line(self.theirs, guilty.port, built=cause.name in BUILT)
+        return cause if cause is None or not line else replace(cause, fix=f"{cause.fix} ({line})")
+
+    def _alone(self, guilty: Guilty, cause: Cause) -> Cause:
+        """The cause, or that a layer of the port's has no counterpart, where it seems that one is left out."""
+        if cause.name not in LEFT_OUT:
+            return cause
+        known = {match.port[0] for match in self.matched.matches}
+        alone = [
+            path
+            for path, info in self.theirs.items()
+            if info.tensors and path not in known and _is_inside(path, guilty.port)
+        ]
+        if not alone:
+            return cause
+        said = ", ".join(f"`{path}`" for path in alone[:3]) + (", …" if len(alone) > 3 else "")
+        text = f"the port's {said} has no counterpart, and changes nothing here: {cause.text}"
+        return replace(
+            cause, name="layer without counterpart", text=text, fix="load it, or share the one that is loaded"
+        )
+
+    def _read(self, guilty: Guilty) -> Cause | None:
+        difference = find_difference(self.ours[guilty.path], self.theirs[guilty.port])
+        if difference is None:
+            return None
+        return Cause(name=difference.name, text=difference.text, fix=difference.fix)
+
+    def _unit(self, fault: Fault, exact: Mapping[str, nn.Module]) -> _Unit | None:
+        """The accused module itself, or the smallest around it that what was compared is inside of."""
+        own, key = fault.layer.path, fault.key
+        around = own if own in exact else self._known(own, exact)
+        while not _is_inside(key.path, around):
+            around = around.rpartition(".")[0]
+        if around == key.path and key.kind == "input" and around:
+            around = around.rpartition(".")[0]
+        if around not in exact:
+            return None
+        return _Unit(around, Watched(key.path[len(around) :].lstrip("."), key.kind, key.call), key.path)
+
+    @staticmethod
+    def _known(path: str, modules: Mapping[str, nn.Module]) -> str:
+        while path and path not in modules:
+            path = path.rpartition(".")[0]
+        return path
+
+    def _capture(self, name: str, faults: Sequence[Fault]) -> dict[str, list[tuple[Given, dict[str, int]]]]:
+        """What the units of these faults are given on an input, call by call, and how often others ran before."""
+        exact = dict(self.passes.exact.named_modules())
+        units = [unit for fault in faults if (unit := self._unit(fault, exact)) is not None]
+        found: dict[str, list[tuple[Given, dict[str, int]]]] = {unit.path: [] for unit in units}
+        calls: dict[str, int] = {unit.key_path: 0 for unit in units}
+        counted, taken = set(calls), set(found)
+        handles: list[Any] = []
+
+        def before(path: str) -> Callable[..., None]:
+            def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
+                if path in taken:
+                    copies = refill((args, kwargs), iter([tensor.clone() for tensor in flatten((args, kwargs))]))
+                    found[path].append((copies, dict(calls)))
+                if path in counted:
+                    calls[path] += 1
+
+            return hook
+
+        def after(module: nn.Module, args: Any, output: Any) -> None:
+            self._elements += sum(tensor.numel() for tensor in flatten(output))
+
+        leaves = [module for module in exact.values() if not any(True for _ in module.children())]
+        handles += [module.register_forward_hook(after) for module in leaves]
+        for path in counted | taken:
+            handles.append(exact[path].register_forward_pre_hook(before(path), with_kwargs=True))
+        arguments = self.passes.exact_arguments(name)
+        try:
+            with torch.no_grad():
+                arguments.call(self.passes.exact)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return found
+
+    def _ask(self, fault: Fault, given: Mapping[str, Any]) -> Asked | None:
+        exact = dict(self.passes.exact.named_modules())
+        unit = self._unit(fault, exact)
+        if unit is None:
+            return None
+        calls = [(one, before.get(unit.key_path, 0)) for one, before in given[unit.path]]
+        chosen = [(one, before) for one, before in calls if before <= unit.watched.call]
+        if not chosen:
+            return None
+        (args, kwargs), before = chosen[-1]
+        watched = Watched(unit.watched.path, unit.watched.kind, unit.watched.call - before if unit.watched.path else 0)
+        held = self._held(fault, unit, exact)
+        replay = Replay(
+            exact[unit.path], args, kwargs, held, watched, shapes=frozenset(tuple(t.shape) for t in fault.tensors)
+        )
+        number = fault.layer.output
+        if number >= len(fault.tensors):
+            return None
+        reference, port = self.ours.get(fault.layer.path), self.theirs.get(fault.layer.port)
+        asked = Asked(
+            replay,
+            fault.tensors,
+            number,
+            reference,
+            port,
+            self._added(port),
+            is_network=unit.path == "" and fault.key.kind == "output",
+            finish=_finish(self.passes.convention, fault),
+        )
+        return asked if self._is_repeated(asked) else None
+
+    def _is_repeated(self, asked: Asked) -> bool:
+        """Whether the unit, run again as it is, gives a tensor to begin with."""
+        try:
+            asked.replay.steps  # noqa: B018 - runs it
+        except Exception:  # noqa: BLE001 - whatever the user's code says of being run apart
+            return False
+        return asked.number < len(asked.replay.baseline)
+
+    def _held(self, fault: Fault, unit: _Unit, exact: Mapping[str, nn.Module]) -> dict[int, str]:
+        """Modules inside the unit whose outputs the port was given, by id."""
+        own = {fault.layer.path, *([fault.key.path] if fault.key.kind == "output" else [])}
+        prefix = f"{unit.path}." if unit.path else ""
+        return {
+            id(exact[path]): path.removeprefix(prefix)
+            for path in self.witness.held.get(fault.layer.input, ())
+            if path.startswith(prefix) and path != unit.path and path not in own
+        }
+
+    def _added(self, port: ModuleInfo | None) -> dict[str, Tensor]:
+        """The port's tensors in a layer that have no counterpart."""
+        if port is None:
+            return {}
+        known = {match.port for match in self.matched.matches}
+        return {
+            name: torch.from_numpy(value.copy())
+            for name, value in port.tensors.items()
+            if (port.path, name) not in known
+        }
+
+    def _weights(self, fault: Fault) -> list[Weight]:
+        """The port's tensors in the unit that are not the reference's."""
+        inside = fault.layer.path
+        held = self.witness.held.get(fault.layer.input, frozenset())
+        found = []
+        for (path, name), (target, own) in self._differing(inside, fault.layer.port):
+            if path != inside and path in held:
+                continue
+            expected, actual = self.ours[path].tensors[name], self.theirs[target].tensors[own]
+            if _squeezed(actual) == _squeezed(expected):
+                actual = actual.reshape(expected.shape)  # as of a Linear in the place of a 1 x 1 convolution
+            parameter = _tensor_at(self.passes.exact, path, name)
+            if actual.shape == tuple(parameter.shape):
+                label = ".".join(filter(None, (path, name)))
+                found.append(Weight(label, parameter, expected, actual, self._others(path, name, actual.shape)))
+        return found
+
+    def _differing(self, inside: str, port: str) -> Iterator[tuple[Slot, Slot]]:
+        """Tensors of the reference inside a module that differ, or have no counterpart but one of their shape."""
+        known, taken = set(), set()
+        for match in self.matched.matches:
+            known.add(match.reference)
+            taken.add(match.port)
+            if not match.operation and _is_inside(match.reference[0], inside):
+                yield match.reference, match.port
+        alone = [slot for slot in _slots(self.ours, inside) if slot not in known]
+        free = [slot for slot in _slots(self.theirs, port) if slot not in taken]
+        for slot in alone:
+            shape = _squeezed(self.ours[slot[0]].tensors[slot[1]])
+            alike = [one for one in free if _squeezed(self.theirs[one[0]].tensors[one[1]]) == shape]
+            rivals = [one for one in alone if _squeezed(self.ours[one[0]].tensors[one[1]]) == shape]
+            if shape and len(alike) == len(rivals) == 1 and not self._are_equal(slot, alike[0]):
+                yield slot, alike[0]
+
+    def _are_equal(self, slot: Slot, own: Slot) -> bool:
+        expected, actual = self.ours[slot[0]].tensors[slot[1]], self.theirs[own[0]].tensors[own[1]]
+        return np.array_equal(expected.ravel(), actual.ravel())
+
+    def _others(self, path: str, name: str, shape: tuple[int, ...]) -> dict[str, Any]:
+        """The reference's other tensors of a shape, by label."""
+        return {
+            ".".join(filter(None, (where, other))): value
+            for where, info in self.ours.items()
+            for other, value in info.tensors.items()
+            if value.shape == shape and (where, other) != (path, name)
+        }
+
+    def _ask_again(self, asked: Asked, fault: Fault) -> Asked | None:
+        """The same of a random input, where the port's layer can be given one by itself."""
+        if fault.layer.site != OUTPUT_SITE or not fault.layer.path or asked.port is None or not asked.port.is_leaf:
+            return None
+        generator = torch.Generator().manual_seed(0)
+        tensors = [
+            torch.randn(t.shape, generator=generator, dtype=t.dtype) * t.std() + t.mean()
+            if t.is_floating_point()
+            else t
+            for t in asked.replay.tensors
+        ]
+        args, kwargs = refill((asked.replay.args, asked.replay.kwargs), iter(tensors))
+        try:
+            actual = self._run_port(asked.port.module, args, kwargs)
+        except Exception:  # noqa: BLE001 - whatever the user's layer says of being called alone
+            return None
+        if [one.shape for one in actual] != [one.shape for one in asked.actual]:
+            return None
+        old = asked.replay
+        replay = Replay(old.unit, args, kwargs, old.held, old.watched, shapes=old.shapes)
+        return replace(asked, replay=replay, actual=tuple(actual))
+
+    def _run_port(self, layer: Any, args: Any, kwargs: Any) -> list[Tensor]:
+        from models_paddle import paddle
+
+        own = refill((args, kwargs), iter([torch_to_paddle(tensor) for tensor in flatten((args, kwargs))]))
+        with cast(None, self.passes.port, "float64"), paddle.no_grad():
+            return [paddle_to_torch(tensor).clone() for tensor in flatten(Arguments(*own).call(layer))]
+
+
+def _slots(modules: Mapping[str, ModuleInfo], inside: str) -> list[Slot]:
+    return [(path, name) for path, info in modules.items() if _is_inside(path, inside) for name in info.tensors]
+
+
+def _squeezed(array: Any) -> list[int]:
+    return [size for size in array.shape if size > 1]
+
+
+def _is_inside(path: str, around: str) -> bool:
+    return not around or path == around or path.startswith(f"{around}.")
+
+
+def _tensor_at(model: nn.Module, path: str, name: str) -> Tensor:
+    holder: Any = model.get_submodule(path)
+    for part in name.split("."):
+        holder = getattr(holder, part)
+    return holder
+
+
+def _finish(convention: Convention, fault: Fault) -> Callable[[Tensor], Tensor] | None:
+    """What the reference's outputs went through to be compared by the port's convention."""
+    corners = convention.align_corners
+    if fault.key.path or fault.key.kind != "output" or convention.resized != "port" or corners is None:
+        return None
+    return lambda tensor: (
+        resize_by_paddle(tensor, [int(side) for side in fault.tensors[fault.layer.output].shape[2:]], corners=corners)
+        if tensor.ndim == 4 and tensor.is_floating_point()
+        else tensor
+    )
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

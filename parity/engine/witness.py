@@ -1,0 +1,53 @@
+"""What the port gave where it failed, kept for those who ask why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from parity.engine.boundaries import Boundaries, Failure
+from parity.engine.stream import Key
+from parity.verdicts.report import Layer
+
+MOST_KEPT = 1 << 26
+"""Elements of all tensors that are kept, half a gigabyte in float64."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A comparison that failed, isolated in float64: which of the reference's tensors it was of, and all the port's."""
+
+    layer: Layer
+    key: Key
+    tensors: tuple[Tensor, ...]
+
+
+@dataclass
+class Witness:
+    """Keeps `faults`, by the failure that each is.
+
+    `held` are, by input, the reference's modules whose outputs the port's layers gave in place of their own.
+    """
+
+    faults: dict[Failure, Fault] = field(default_factory=dict)
+    held: dict[str, frozenset[str]] = field(default_factory=dict)
+    _left: int = MOST_KEPT
+
+    def keep(self, layer: Layer, key: Key, tensors: list[Tensor]) -> None:
+        """Keep copies, while there is room."""
+        what = Failure(layer.path, layer.call, layer.site, layer.input)
+        size = sum(tensor.numel() for tensor in tensors)
+        if what not in self.faults and size <= self._left:
+            self._left -= size
+            self.faults[what] = Fault(layer, key, tuple(tensor.clone() for tensor in tensors))
+
+    def note_held(self, name: str, boundaries: Boundaries, calls: Collection[str]) -> None:
+        """Note what was replaced on the input `name`, where the port called the layers in `calls`."""
+        elsewhere = {call.path for call in boundaries.found}
+        own = {path for target, path in boundaries.exits.items() if target in calls and target not in elsewhere}
+        own |= {
+            key.path for call, key in boundaries.found.items() if key and key.kind == "output" and call.path in calls
+        }
+        self.held[name] = frozenset(own - {""})

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,15 +13,16 @@ from typing import Any, TypeVar
 import click
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from ccnet_cli.interruption import INTERRUPTION
 from converter import Reading
 from converter.console import PlainConsole, printable
 from converter.errors import ConverterError, InputError
+from converter.files.atomic import remove_unfinished
 from twins.processor import configure_processor
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PathType = click.Path(path_type=Path)
-INTERRUPTED = threading.Event()
-"""A signal came. Its exception may be lost where other code catches everything, as imports do: phases look again."""
+INTERRUPTION.removals = [remove_unfinished]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 family_option = click.option("--family", metavar="NAME", help="Do not detect the family; take this one.")
@@ -50,7 +49,8 @@ def reading_options(command: Command) -> Command:
 
 
 def reports_errors(interrupted: str = "interrupted") -> Callable[[Command], Command]:
-    """Turn a user's mistake into one line and its exit code, and an interruption into `interrupted` and exit code 1."""
+    """Turn a user's mistake, and what the system refuses, into one line and its exit code; an interruption into
+    `interrupted` and 130 (SIGINT) or 143 (SIGTERM)."""
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
@@ -59,22 +59,32 @@ def reports_errors(interrupted: str = "interrupted") -> Callable[[Command], Comm
             from parity.errors import ParityInputError
 
             configure_processor()
-            INTERRUPTED.clear()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, _interrupt)
+            INTERRUPTION.install(interrupted)
             try:
                 check_files(kwargs.values())
                 return command(*args, **kwargs)
-            except (ConverterError, EvaluationError, ParityInputError) as error:
-                click.echo(f"error: {printable(str(error))}", err=True)
-                sys.exit(error.exit_code)
             except KeyboardInterrupt:
-                click.echo(f"error: {interrupted}", err=True)
-                sys.exit(1)
+                code, line = INTERRUPTION.exit_code, interrupted
+            except (ConverterError, EvaluationError, ParityInputError) as error:
+                code, line = error.exit_code, str(error)
+            except OSError as error:
+                code, line = 2, _explain(error)
+            except MemoryError:
+                code, line = 2, "there is not enough memory; give a smaller input, or leave other programs out"
+            if INTERRUPTION.number:  # whatever was made of it on the way
+                code = INTERRUPTION.exit_code
+            remove_unfinished()
+            click.echo(f"error: {printable(line)}", err=True)
+            sys.exit(code)
 
         return wrapper  # type: ignore[return-value]
 
     return decorate
+
+
+def _explain(error: OSError) -> str:
+    name = error.filename2 or error.filename
+    return f"{f'{name}: ' if name else ''}{error.strerror or error}"
 
 
 def check_files(values: Iterable[Any]) -> None:
@@ -86,11 +96,6 @@ def check_files(values: Iterable[Any]) -> None:
             raise InputError(f"{path}: {error.strerror}") from None
         if special:
             raise InputError(f"{path}: is not a regular file")
-
-
-def _interrupt(*_: Any) -> None:
-    INTERRUPTED.set()
-    raise KeyboardInterrupt
 
 
 def command_line() -> str:
@@ -111,8 +116,7 @@ def phases() -> Iterator[Callable[[str], None]]:
 
         def begin(phase: str) -> None:
             nonlocal started
-            if INTERRUPTED.is_set():
-                raise KeyboardInterrupt
+            INTERRUPTION.check()
             bar.update(task, description=phase, advance=1 if started else 0)
             started = True
 

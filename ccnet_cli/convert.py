@@ -62,7 +62,7 @@ NETWORK = ("port", "config", "mapping", "reference", "inputs", "check")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
 @json_option
-@reports_errors("interrupted; no file was changed")
+@reports_errors("interrupted; every file is whole, as it was before or new")
 def convert(
     source: Path,
     target: Path | None,

@@ -23,7 +23,7 @@ def doctor(as_json: bool) -> None:
 
     examination = examine()
     if as_json:
-        click.echo(json.dumps(examination.to_json(), ensure_ascii=False))
+        click.echo(json.dumps(examination.to_json()))
     else:
         print_examination(examination)
     sys.exit(0 if examination else 1)

@@ -1,34 +1,70 @@
 """Where the console scripts begin: with our names claimed, whatever the working directory and `PYTHONPATH` hold.
 
-The one module that is found by `sys.path` alone, so its folder has a name that no project has.
+The one module that is found by `sys.path` alone, so its folder has a name that no project has. Signals and streams are
+settled before anything large is imported.
 """
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
+import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ccnet_cli.home import settle_home
+from ccnet_cli.interruption import INTERRUPTION
+from ccnet_cli.streams import finish, guard_streams
+
 
 def convert() -> None:
     """`ccnet-convert`."""
-    _command("convert")()
+    _run("convert")
 
 
 def evaluate() -> None:
     """`ccnet-eval`."""
-    _command("evaluate")()
+    _run("evaluate")
 
 
 def parity() -> None:
     """`ccnet-parity`."""
-    _command("parity_main")()
+    _run("parity_main")
 
 
 def seg() -> None:
     """`ccnet-seg`."""
-    _command("seg_main")()
+    _run("seg_main")
+
+
+def _run(name: str) -> None:
+    """Run the command and end the process: what the interpreter does after that takes no signal any more, and long."""
+    INTERRUPTION.install("interrupted")
+    output, _ = guard_streams()
+    code = 0
+    try:
+        with INTERRUPTION.waiting():
+            settle_home()
+            command = _command(name)
+        command()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except KeyboardInterrupt:  # before the command began, or after it ended
+        print(f"error: {INTERRUPTION.message}", file=sys.stderr)
+        code = INTERRUPTION.exit_code
+    except BaseException:  # noqa: BLE001 - a fault of ours, shown as the interpreter would
+        traceback.print_exc()
+        code = 1
+    code = finish(output, code)
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as the interpreter would
+    atexit._run_exitfuncs()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _command(name: str) -> Callable[[], Any]:

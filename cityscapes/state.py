@@ -22,7 +22,11 @@ INTERVAL = 10.0
 
 def cache_folder() -> Path:
     """Where states are kept: by the XDG base directory specification."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ccnet-parity" / "evaluations"
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # neither HOME nor a name: nothing is kept
+        base = Path(os.devnull)
+    return base / "ccnet-parity" / "evaluations"
 
 
 @dataclass
@@ -67,4 +71,5 @@ class State:
 
     def remove(self) -> None:
         """The evaluation is complete."""
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)

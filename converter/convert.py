@@ -15,7 +15,7 @@ from converter.detect import Detection, detect
 from converter.errors import ConverterError, InputError
 from converter.execute import cast, execute
 from converter.files import Reading, check_readable, file_digest, read_checkpoint
-from converter.files.atomic import check_writable, staged
+from converter.files.atomic import check_writable, leave_signals, staged
 from converter.files.write import read_tensors, write_tensors
 from converter.manifest import Manifest, describe_file, make_manifest, manifest_path, write_manifest
 from converter.origin import Origin, describe_network, trace
@@ -95,7 +95,7 @@ def convert_file(
     """
     check_readable(source)
     check_target(source, target, force=force)
-    with ThreadPoolExecutor(1) as worker:
+    with ThreadPoolExecutor(1, initializer=leave_signals) as worker:
         source_digest = worker.submit(file_digest, source)
         progress("reading")
         origin = trace(
@@ -103,6 +103,7 @@ def convert_file(
         )
         output = choose_target(target, checked_plan(origin.detection, str(source)).family, keys=keys)
         _check_manifest(origin, output, force=force)
+        check_writable(target, force=force, nbytes=_estimate(origin, dtype))
         manifest = _make_manifest(origin, output, dtype=dtype, recurrence=recurrence, align_corners=align_corners)
         manifest.notes = describe_network(origin, chosen=abn_semantics is not None)
         conversion = Conversion(origin=origin, target=output, manifest=manifest)
@@ -117,6 +118,15 @@ def convert_file(
                 progress("moving into place")
         manifest.source = describe_file(source.name, source, source_digest.result())
     return conversion
+
+
+def _estimate(origin: Origin, dtype: str | None) -> int:
+    """Bytes of the target, about."""
+    sizes = {"keep": None, None: None}.get(dtype, dtype)
+    return sum(
+        array.size * (np.dtype(sizes).itemsize if sizes and array.dtype.kind == "f" else array.itemsize)
+        for array in origin.checkpoint.tensors.values()
+    )
 
 
 def _check_manifest(origin: Origin, target: Target, *, force: bool) -> None:

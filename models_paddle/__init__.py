@@ -12,15 +12,22 @@ import zlib
 # reading, if it is loaded first.
 zlib.crc32(b"")
 
-# With more than one thread, Paddle prints advice about clusters to standard error.
-with contextlib.redirect_stderr(io.StringIO()):
-    import paddle
+# Paddle takes over the signals while it is imported: a command that is ended then would die in its crash report, or at
+# once, and not clean up. One that comes meanwhile waits until their handlers are back.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+_mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+try:
+    # With more than one thread, Paddle prints advice about clusters to standard error.
+    with contextlib.redirect_stderr(io.StringIO()):
+        import paddle
 
-# Paddle takes over the signals: a terminated command would die in its crash report, not clean up.
-_terminate = signal.getsignal(signal.SIGTERM)
-paddle.disable_signal_handler()
-if threading.current_thread() is threading.main_thread():
-    signal.signal(signal.SIGTERM, _terminate)
+    paddle.disable_signal_handler()
+    if threading.current_thread() is threading.main_thread():
+        for _number, _handler in _handlers.items():
+            signal.signal(_number, _handler)
+finally:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _mask)
 
 from models_paddle.ccnet import CCNet, build_ccnet
 from models_paddle.weights import build_uninitialised, load_weights

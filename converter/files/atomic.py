@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -96,6 +97,11 @@ def remove_unfinished() -> None:
     for path in list(UNFINISHED):
         with suppress(OSError):
             _discard(path)
+
+
+def leave_signals() -> None:
+    """In a thread: leave signals to the main one, which may be about to import what handles them otherwise."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
 
 
 def _find_problem(target: Path, *, force: bool, nbytes: int) -> str | None:

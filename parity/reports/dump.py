@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -89,6 +89,11 @@ class DumpWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for side in SIDES:
+            if kind is not None:  # half a dump is none
+                with suppress(OSError):
+                    self._archives[side].close()
+                (self._folders[side] / TENSORS).unlink(missing_ok=True)
+                continue
             self._archives[side].close()
             with staged(self._folders[side] / INDEX) as (path,):
                 path.write_text(json.dumps(self._indices[side], indent=1) + "\n", encoding="utf-8")

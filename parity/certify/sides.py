@@ -51,6 +51,7 @@ class Side(ABC):
         self.model, self.modules, self.dtype, self.preprocessing = model, modules, dtype, preprocessing
         self.kit, self.recipe, self.folded = kit, recipe, folded or {}
         self.align_corners = preprocessing.align_corners
+        self._masked_layers: set[int] = set()
         self.tensors = {
             f"{path}.{name}" if path else name: getattr(info.module, attribute)
             for path, info in modules.items()
@@ -192,14 +193,11 @@ class Side(ABC):
         """Fresh parameters, from the framework's generator."""
 
     def train(self) -> None:
-        """Put the network in train mode."""
+        """Put the network in train mode, but for dropout without a shared mask: what it drops is chance."""
         self.model.train()
-
-    def evaluate_dropout(self) -> None:
-        """Let the layers that drop at random drop nothing."""
         layers = self.model.modules() if self.framework == "torch" else self.model.sublayers()
         for layer in layers:
-            if "dropout" in type(layer).__name__.lower():
+            if "dropout" in type(layer).__name__.lower() and id(layer) not in self._masked_layers:
                 layer.eval()
 
     def dropout_factor(self, path: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
@@ -221,6 +219,7 @@ class Side(ABC):
             if "dropout" in type(self.modules[path].module).__name__.lower():
                 # The paths, and so their numbers, are torch's on both sides.
                 self.modules[path].module.forward = self._masked(path, [seed, number])
+                self._masked_layers.add(id(self.modules[path].module))
                 found.append(path)
         return found
 
@@ -236,10 +235,6 @@ class TorchSide(Side):
     """The reference."""
 
     framework, name = "torch", "reference"
-
-    def train(self) -> None:
-        torch.manual_seed(0)  # of a dropout that has no counterpart, and so no shared mask
-        super().train()
 
     def _packages(self) -> tuple[Any, Any, Callable[..., Any]]:
         import models_torch.data

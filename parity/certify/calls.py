@@ -10,23 +10,43 @@ from typing import Any
 import numpy as np
 
 from parity.certify.sides import Side
-from twins.tensors import flatten
+from twins.tensors import flatten, refill
 
 Array = np.ndarray[Any, Any]
 
 CONTAINERS = ("Sequential", "LayerList", "ModuleList")
 Key = tuple[str, int]
 """Torch's path and call number."""
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def _version(tensor: Any) -> int:
+    """How often a tensor of torch's was overwritten; Paddle's say it otherwise."""
+    return int(getattr(tensor, "_version", getattr(tensor, "inplace_version", 0)))
 
 
 @dataclass
 class Call:
-    """The tensors of one call."""
+    """One call: its arguments (positional, by name), the tensors in them, and those that it gave.
+
+    `given` are its inputs as they were before: a layer may overwrite them. `versions` tell which tensors were
+    overwritten since; what gradient such a one keeps is of what became of it.
+    """
 
     path: str
     number: int
+    arguments: Arguments
     inputs: list[Any]
     outputs: list[Any]
+    given: list[Array]
+    versions: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.versions = {id(tensor): _version(tensor) for tensor in (*self.inputs, *self.outputs)}
+
+    def is_kept(self, tensor: Any) -> bool:
+        """Whether nothing overwrote the tensor since the call."""
+        return self.versions[id(tensor)] == _version(tensor)
 
     @property
     def name(self) -> str:
@@ -41,14 +61,24 @@ class Recording:
     calls: dict[Key, Call] = field(default_factory=dict)
 
     def gradients(self, side: Side, key: Key) -> dict[str, Array]:
-        """ "input 0", "output 0", … -> gradient, of the tensors that got one."""
+        """ "input 0", "output 0", … -> gradient, of the tensors that got one and were not overwritten."""
+        named = self._tensors(key)
+        lost = self.overwritten(key)
+        return {n: side.array(t.grad) for n, t in named.items() if n not in lost and t.grad is not None}
+
+    def overwritten(self, key: Key) -> set[str]:
+        """Names of the tensors that the layer, or a later one, wrote something else into."""
+        call, kept = self.calls[key], {id(tensor) for tensor in self.calls[key].outputs}
+        named = self._tensors(key)
+        return {n for n, t in named.items() if not call.is_kept(t) or (n.startswith("input") and id(t) in kept)}
+
+    def _tensors(self, key: Key) -> dict[str, Any]:
         call = self.calls[key]
-        tensors = {
+        return {
             f"{kind} {number}": tensor
             for kind, found in (("input", call.inputs), ("output", call.outputs))
             for number, tensor in enumerate(found)
         }
-        return {name: side.array(tensor.grad) for name, tensor in tensors.items() if tensor.grad is not None}
 
 
 def observable(side: Side) -> list[str]:
@@ -62,10 +92,19 @@ def recording(side: Side, paths: list[str]) -> Iterator[Recording]:
     found = Recording()
     counts: dict[str, int] = {}
 
+    begun: dict[str, tuple[Arguments, list[Array]]] = {}
+
+    def before(path: str) -> Any:
+        def hook(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            begun[path] = (args, kwargs), [side.array(tensor) for tensor in flatten((args, kwargs))]
+
+        return hook
+
     def keep(path: str) -> Any:
-        def hook(inputs: Any, outputs: Any) -> None:
+        def hook(outputs: Any) -> None:
             number = counts[path] = counts.get(path, -1) + 1
-            call = Call(path, number, flatten(inputs), flatten(outputs))
+            arguments, given = begun.pop(path)
+            call = Call(path, number, arguments, flatten(arguments), flatten(outputs), given)
             for tensor in (*call.inputs, *call.outputs):
                 if side.has_history(tensor):
                     side.retain(tensor)
@@ -73,7 +112,7 @@ def recording(side: Side, paths: list[str]) -> Iterator[Recording]:
 
         return hook
 
-    handles = [side.observe(path, keep(path)) for path in paths]
+    handles = [handle for path in paths for handle in side.observe(path, before(path), keep(path))]
     try:
         yield found
     finally:
@@ -82,23 +121,29 @@ def recording(side: Side, paths: list[str]) -> Iterator[Recording]:
 
 
 def replay(
-    side: Side, path: str, inputs: list[Array], upstream: list[Array]
+    side: Side, call: Call, inputs: list[Array], upstream: list[Array]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """The module at `path` alone: its outputs, and the gradients of its inputs and own parameters.
+    """The module of `call` alone: its outputs, and the gradients of its inputs and own parameters.
 
-    `inputs` are its inputs and `upstream` the gradients of its outputs. A gradient that there is none of is zero.
+    `inputs` take the place of the tensors among the call's arguments, and `upstream` are the gradients of its outputs.
+    A gradient that there is none of is zero. Raises ValueError if the call has another number of tensors.
     """
+    path = call.path
     tensors = [side.tensor(array) for array in inputs]
+    if len(tensors) != len(call.inputs):
+        raise ValueError(f"{call.name} takes {len(call.inputs)} tensors, not {len(tensors)}")
     for tensor in tensors:
-        side.require_gradient(tensor)
+        if side.is_floating(tensor):
+            side.require_gradient(tensor)
     # Copies: a layer may overwrite its input, which a leaf of the graph does not allow.
-    outputs = flatten(side.modules[path].module(*(tensor * 1 for tensor in tensors)))
+    args, kwargs = refill(call.arguments, iter([tensor * 1 for tensor in tensors]))
+    outputs = flatten(side.modules[path].module(*args, **kwargs))
     own = {n: p for n, p in side.parameters.items() if n == path or n.startswith(f"{path}.")}
     wanted = [*tensors, *own.values()]
     found = side.differentiate(outputs, wanted, [side.tensor(array) for array in upstream])
     names = [*(f"input {number}" for number in range(len(tensors))), *own]
     gradients = {
-        name: np.zeros(tuple(tensor.shape)) if gradient is None else side.array(gradient)
+        name: np.zeros(tuple(tensor.shape)) if gradient is None else side.sign(name) * side.array(gradient)
         for name, tensor, gradient in zip(names, wanted, found, strict=True)
     }
     return {f"output {number}": side.array(output) for number, output in enumerate(outputs)}, gradients

@@ -86,6 +86,7 @@ def _torch(part: Part, content: Mapping[str, Array]) -> dict[str, Array]:
 def _paddle(part: Part, content: Mapping[str, Array]) -> dict[str, Array]:
     from models_paddle import paddle
     from models_paddle.synchronised import synchronise
+    from parity.certify.dropout import functions_drop_nothing
 
     paddle.set_device("cpu")
     if part.count > 1:
@@ -98,7 +99,8 @@ def _paddle(part: Part, content: Mapping[str, Array]) -> dict[str, Array]:
             layer.p = 0.0
     if part.count > 1 and part.settings["synchronised"]:
         synchronise(model)
-    outputs = flatten(model(paddle.to_tensor(part.images)))
+    with functions_drop_nothing():
+        outputs = flatten(model(paddle.to_tensor(part.images)))
     factors = [paddle.to_tensor(part.factors(n, tuple(output.shape))) for n, output in enumerate(outputs)]
     paddle.autograd.backward(outputs, factors)
     state = model.state_dict()

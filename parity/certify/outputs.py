@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from parity.certify.dropout import functions_drop_nothing
 from parity.certify.gate import Check
 from parity.certify.limits import EXACT
 from parity.engine.conventions import AUXILIARY
@@ -117,8 +118,7 @@ def find_forms(subject: Subject) -> tuple[Form, Form]:
     outputs = []
     for side in (reference, port):
         side.train()
-        side.evaluate_dropout()
-        with side.without_gradients():
+        with side.without_gradients(), functions_drop_nothing():
             outputs.append(side.model(side.tensor(images)))
     expected, actual = in_order(outputs[0]), in_order(outputs[1])
     sizes = [tuple(tuple(map(int, tensor.shape[2:])) for tensor in tensors) for tensors in (expected, actual)]

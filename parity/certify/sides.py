@@ -29,7 +29,8 @@ class Side(ABC):
 
     `modules` are the network's, by torch's paths where they are paired. `tensors` maps torch's name to parameter or
     statistic: those of the modules, and the `strays`. `kit` are the side's own parts; where one is the toolkit's, it
-    is what trains this framework's twin, by `recipe`. A part that was not given raises NotRunError.
+    is what trains this framework's twin, by `recipe`. A part that was not given raises NotRunError. `folded` maps the
+    names of scales that the network takes as |weight| + epsilon, as InPlaceABN does, to their epsilon.
     """
 
     framework: str
@@ -45,10 +46,12 @@ class Side(ABC):
         strays: Mapping[str, Any],
         kit: Kit,
         recipe: Recipe,
+        folded: Mapping[str, float] | None = None,
     ) -> None:
         self.model, self.modules, self.dtype, self.preprocessing = model, modules, dtype, preprocessing
-        self.kit, self.recipe = kit, recipe
+        self.kit, self.recipe, self.folded = kit, recipe, folded or {}
         self.align_corners = preprocessing.align_corners
+        self._masked_layers: set[int] = set()
         self.tensors = {
             f"{path}.{name}" if path else name: getattr(info.module, attribute)
             for path, info in modules.items()
@@ -81,8 +84,15 @@ class Side(ABC):
         """Make a leaf tensor keep its gradient."""
 
     @abstractmethod
-    def observe(self, path: str, hook: Callable[[Any, Any], None]) -> Any:
-        """Call `hook` with inputs and outputs of each call of the module at `path`; returns the hook's handle."""
+    def observe(self, path: str, before: Callable[[Any, Any], None], after: Callable[[Any], None]) -> list[Any]:
+        """Call `before` with the arguments of each call of the module at `path`, `after` with its outputs.
+
+        Arguments are a tuple and a dictionary. Returns the hooks' handles.
+        """
+
+    def is_floating(self, tensor: Any) -> bool:
+        """Whether it has a gradient at all."""
+        return "float" in str(tensor.dtype).lower()
 
     @abstractmethod
     def has_history(self, tensor: Any) -> bool:
@@ -109,13 +119,24 @@ class Side(ABC):
         """Name -> trainable tensor."""
         return {name: tensor for name, tensor in self.tensors.items() if self.is_trainable(tensor)}
 
-    def state(self) -> dict[str, Array]:
+    def values(self) -> dict[str, Array]:
         """Name -> parameter or statistic, as arrays."""
         return {name: self.array(tensor) for name, tensor in self.tensors.items()}
 
+    def state(self) -> dict[str, Array]:
+        """The same as the network takes them: a scale that it takes as |weight| + epsilon, so."""
+        return {
+            name: np.abs(array) + self.folded[name] if name in self.folded else array
+            for name, array in self.values().items()
+        }
+
     def gradients(self) -> dict[str, Array]:
-        """Name -> gradient, of the parameters that have one."""
-        return {n: self.array(p.grad) for n, p in self.parameters.items() if p.grad is not None}
+        """Name -> gradient with regard to `state`, of the parameters that have one."""
+        return {n: self.sign(n) * self.array(p.grad) for n, p in self.parameters.items() if p.grad is not None}
+
+    def sign(self, name: str) -> Any:
+        """What a gradient with regard to a tensor is multiplied by to be one with regard to its place in `state`."""
+        return np.where(self.array(self.tensors[name]) < 0, -1.0, 1.0) if name in self.folded else 1.0
 
     def own(self, part: str) -> Any:
         """What the side's own part runs; None for the toolkit's. Raises NotRunError if it was not given."""
@@ -172,14 +193,11 @@ class Side(ABC):
         """Fresh parameters, from the framework's generator."""
 
     def train(self) -> None:
-        """Put the network in train mode."""
+        """Put the network in train mode, but for dropout without a shared mask: what it drops is chance."""
         self.model.train()
-
-    def evaluate_dropout(self) -> None:
-        """Let the layers that drop at random drop nothing."""
         layers = self.model.modules() if self.framework == "torch" else self.model.sublayers()
         for layer in layers:
-            if "dropout" in type(layer).__name__.lower():
+            if "dropout" in type(layer).__name__.lower() and id(layer) not in self._masked_layers:
                 layer.eval()
 
     def dropout_factor(self, path: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
@@ -201,6 +219,7 @@ class Side(ABC):
             if "dropout" in type(self.modules[path].module).__name__.lower():
                 # The paths, and so their numbers, are torch's on both sides.
                 self.modules[path].module.forward = self._masked(path, [seed, number])
+                self._masked_layers.add(id(self.modules[path].module))
                 found.append(path)
         return found
 
@@ -216,10 +235,6 @@ class TorchSide(Side):
     """The reference."""
 
     framework, name = "torch", "reference"
-
-    def train(self) -> None:
-        torch.manual_seed(0)  # of a dropout that has no counterpart, and so no shared mask
-        super().train()
 
     def _packages(self) -> tuple[Any, Any, Callable[..., Any]]:
         import models_torch.data
@@ -250,8 +265,12 @@ class TorchSide(Side):
     def require_gradient(self, tensor: Any) -> None:
         tensor.requires_grad_()
 
-    def observe(self, path: str, hook: Callable[[Any, Any], None]) -> Any:
-        return self.modules[path].module.register_forward_hook(lambda module, inputs, output: hook(inputs, output))
+    def observe(self, path: str, before: Callable[[Any, Any], None], after: Callable[[Any], None]) -> list[Any]:
+        module = self.modules[path].module
+        return [
+            module.register_forward_pre_hook(lambda module, args, kwargs: before(args, kwargs), with_kwargs=True),
+            module.register_forward_hook(lambda module, inputs, output: after(output)),
+        ]
 
     def has_history(self, tensor: Any) -> bool:
         return bool(tensor.requires_grad) and not tensor.is_leaf
@@ -270,6 +289,26 @@ class TorchSide(Side):
         valid, classes = target != 255, len(logits)
         pairs = target[valid] * classes + scores.argmax(0)[valid]
         return np.asarray(torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).numpy())
+
+
+class _PreHook:
+    """Calls `before` with the arguments of each call of a Paddle layer: its own hooks are not shown those by name."""
+
+    def __init__(self, layer: Any, before: Callable[[Any, Any], None]) -> None:
+        self._layer, self._own = layer, vars(layer).get("forward")
+        forward = layer.forward
+
+        def observed(*args: Any, **kwargs: Any) -> Any:
+            before(args, kwargs)
+            return forward(*args, **kwargs)
+
+        layer.forward = observed
+
+    def remove(self) -> None:
+        if self._own is None:
+            del self._layer.forward
+        else:
+            self._layer.forward = self._own
 
 
 class PaddleSide(Side):
@@ -316,9 +355,12 @@ class PaddleSide(Side):
     def require_gradient(self, tensor: Any) -> None:
         tensor.stop_gradient = False
 
-    def observe(self, path: str, hook: Callable[[Any, Any], None]) -> Any:
+    def observe(self, path: str, before: Callable[[Any, Any], None], after: Callable[[Any], None]) -> list[Any]:
         module = self.modules[path].module
-        return module.register_forward_post_hook(lambda layer, inputs, output: hook(inputs, output))
+        return [
+            _PreHook(module, before),
+            module.register_forward_post_hook(lambda layer, inputs, output: after(output)),
+        ]
 
     def has_history(self, tensor: Any) -> bool:
         return not tensor.stop_gradient and not tensor.is_leaf

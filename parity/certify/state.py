@@ -13,26 +13,35 @@ from parity.certify.sides import Side
 Array = np.ndarray[Any, Any]
 
 
-def load_state(side: Side, state: Mapping[str, Array]) -> None:
-    """Give `side` the parameters and statistics of `state`, by torch's names."""
+def load_values(side: Side, values: Mapping[str, Array]) -> None:
+    """Give `side` these parameters and statistics, by torch's names."""
     for name, tensor in side.tensors.items():
         if side.framework == "torch":
             with torch.no_grad():
-                tensor.copy_(torch.from_numpy(state[name]))
+                tensor.copy_(torch.from_numpy(np.asarray(values[name])))
         else:
-            tensor.set_value(state[name])
+            tensor.set_value(values[name])
+
+
+def load_state(side: Side, state: Mapping[str, Array]) -> None:
+    """The same from a `state`: a scale that the network folds keeps its sign."""
+    kept = {name: side.sign(name) * (state[name] - epsilon) for name, epsilon in side.folded.items()}
+    load_values(side, {**state, **kept})
 
 
 def velocities(side: Side, trainer: Any, given: Mapping[str, Array] | None = None) -> dict[str, Array]:
-    """The optimiser's velocities (name -> array) of the parameters that had a gradient, once set to `given`."""
+    """The optimiser's velocities (name -> array) of the parameters that had a gradient, once set to `given`.
+
+    They are with regard to the side's `state`.
+    """
     parameters = side.parameters
     if side.framework == "torch":
         states = {name: trainer.optimiser.state.get(tensor, {}) for name, tensor in parameters.items()}
         buffers = {name: state.get("momentum_buffer") for name, state in states.items()}
-        return {name: side.array(buffer) for name, buffer in buffers.items() if buffer is not None}
+        return {n: side.sign(n) * side.array(buffer) for n, buffer in buffers.items() if buffer is not None}
     keys = {name: f"{tensor.name}_velocity_0" for name, tensor in parameters.items()}
     if given is not None:
-        named = {keys[name]: side.tensor(array) for name, array in given.items() if name in keys}
+        named = {keys[n]: side.tensor(side.sign(n) * array) for n, array in given.items() if n in keys}
         trainer.optimiser.set_state_dict({**trainer.optimiser.state_dict(), **named})
     state = trainer.optimiser.state_dict()
-    return {name: side.array(state[key]) for name, key in keys.items() if key in state}
+    return {n: side.sign(n) * side.array(state[key]) for n, key in keys.items() if key in state}

@@ -28,7 +28,7 @@ from parity.networks.modules import ModuleInfo, paddle_modules, torch_modules
 from parity.networks.port import build_named, load_port_weights
 from parity.networks.reference import load_reference, load_reference_weights
 from parity.networks.user import find_function
-from parity.pairing.match import match_port
+from parity.pairing.match import WeightMatch, compare_weights, follow_weights, match_port
 from parity.pairing.propose import Pairing
 from parity.pairing.tensors import Slot, counterparts, match_tensors
 from parity.verdicts.report import Coverage, Report
@@ -161,12 +161,16 @@ class Subject:
 
         layers = layers or self._is_twin
         model = self.make_reference().to(getattr(torch, dtype))
+        if not self._is_twin:
+            follow_weights(model, *self._weights_of_both)
         ours = torch_modules(model)
         if layers:
             apply_scalars(ours, self._boundaries.scalars)
         modules = {path: info for path, info in ours.items() if layers and path in self._followed}
         strays = {f"{path}.{name}": getattr(ours[path].module, name) for path, name in self._strays(layers)}
-        return TorchSide(model, modules, dtype, self.preprocessing, strays, self.reference_kit, self.recipe)
+        return TorchSide(
+            model, modules, dtype, self.preprocessing, strays, self.reference_kit, self.recipe, self._folded("fold")
+        )
 
     def paddle(self, dtype: str = "float64", *, loaded: bool = True, layers: bool = True) -> PaddleSide:
         """The port, freshly built, loaded unless told otherwise, and edited."""
@@ -180,7 +184,9 @@ class Subject:
             f"{path}.{name}": getattr(theirs[target].module, theirs[target].names[own])
             for (path, name), (target, own) in self._strays(layers).items()
         }
-        side = PaddleSide(model, modules, dtype, self.preprocessing, strays, self.port_kit, self.recipe)
+        side = PaddleSide(
+            model, modules, dtype, self.preprocessing, strays, self.port_kit, self.recipe, self._folded("unfold")
+        )
         self.edit(side)
         return side
 
@@ -273,6 +279,20 @@ class Subject:
         """The reference's tensors and the port's places of them; with `layers`, those outside followed counterparts."""
         followed = self._followed if layers else {}
         return {ours: theirs for ours, theirs in self._slots.items() if followed.get(ours[0]) != theirs[0]}
+
+    @cached_property
+    def _weights_of_both(self) -> tuple[Mapping[str, ModuleInfo], WeightMatch]:
+        """The port's modules, loaded, and how their tensors stand for the reference's: both sides begin with these."""
+        theirs = paddle_modules(self.make_port())
+        return theirs, compare_weights(self._ours, theirs, self.pairing)
+
+    def _folded(self, operation: str) -> dict[str, float]:
+        """Names of the scales that the reference ("fold") or the port ("unfold") adds up, and their epsilon."""
+        if self._is_twin:
+            return {}
+        return {
+            match.label: match.epsilon for match in self._weights_of_both[1].matches if match.operation == operation
+        }
 
     @cached_property
     def _slots(self) -> dict[Slot, Slot]:

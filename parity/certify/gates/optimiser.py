@@ -15,7 +15,7 @@ from parity.certify.gate import Check, Evidence
 from parity.certify.limits import EXACT, EXACT_REASON, RATE, RATE_REASON, UPDATE, UPDATE_REASON
 from parity.certify.measure import greatest, worst
 from parity.certify.sides import Side
-from parity.certify.state import load_state
+from parity.certify.state import load_values
 from parity.certify.subject import Subject
 
 Array = np.ndarray[Any, Any]
@@ -33,6 +33,7 @@ def optimiser(subject: Subject) -> Evidence:
 
 def regularisation(subject: Subject) -> Evidence:
     """Updates by decay alone, all gradients being zero: which parameters shrink, and by how much."""
+    reference, port = subject.torch(layers=False), subject.paddle(layers=False)
     checks, decayed = _compare(subject, "decay", decay=True)
     odd = sorted(decayed[0] ^ decayed[1])
     check = Check(
@@ -42,8 +43,15 @@ def regularisation(subject: Subject) -> Evidence:
         reason=EXACT_REASON,
         detail=f"first {odd[0]}" if odd else "",
     )
-    kinds = {"biases": "bias", "BatchNorm": ".norm."}
-    remarks = [f"{what} decay: {any(mark in n for n in decayed[0])}" for what, mark in kinds.items()]
+    scales = {name for name, tensor in reference.parameters.items() if name.endswith("weight") and tensor.ndim == 1}
+    kinds = {"biases": {n for n in reference.parameters if n.endswith("bias")}, "scales of norms": scales}
+    remarks = [f"{what} decay: {bool(names & decayed[0])}" for what, names in kinds.items()]
+    folded = {**reference.folded, **port.folded}
+    if folded:
+        remarks.append(
+            f"{len(folded)} scales are |weight| + {max(folded.values()):.0e} on one side: the rules are compared on "
+            "equal values; in training that epsilon decays too, and a negative weight's gradient has the other sign"
+        )
     return Evidence(checks=[check, *checks], remarks=remarks)
 
 
@@ -92,7 +100,7 @@ def _rates(side: Side, steps: int) -> Array:
 def _compare(subject: Subject, what: str, *, decay: bool) -> tuple[list[Check], tuple[set[str], set[str]]]:
     """Both sides' updates step by step, and the names of the parameters that the last one changed on each."""
     port, reference = subject.paddle(layers=False), subject.torch(layers=False)
-    load_state(reference, port.state())
+    load_values(reference, port.values())
     expected_steps, actual_steps = (_updates(subject, side, decay=decay) for side in (reference, port))
     checks = []
     changed: tuple[set[str], set[str]] = set(), set()
@@ -128,7 +136,7 @@ def _updates(subject: Subject, side: Side, *, decay: bool) -> Iterator[dict[str,
     trainer.model = lambda gradients: gradients
     for step in range(STEPS):
         if not decay:
-            load_state(side, {name: np.zeros_like(array) for name, array in side.state().items()})
+            load_values(side, {name: np.zeros_like(array) for name, array in side.values().items()})
         before = {name: side.array(parameter) for name, parameter in parameters.items()}
         trainer.step(_gradients(subject, side, like, step, 0.0 if decay else 1.0), None)
         yield {name: side.array(parameters[name]) - value for name, value in before.items()}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from parity.certify.dropout import functions_drop_nothing
 from parity.certify.gate import Check, Evidence, NotRunError
 from parity.certify.gates.data import BATCH, load
 from parity.certify.limits import (
@@ -40,7 +41,7 @@ RATE_SHARE = 0.1
 
 
 @dataclass
-class _Run:
+class _Course:
     """Losses of all steps, and the running statistics after the first."""
 
     losses: list[float] = field(default_factory=list)
@@ -48,7 +49,12 @@ class _Run:
 
 
 def run(subject: Subject) -> Evidence:
-    """Steps on the same batches: each from torch's state, and as they come, in both precisions."""
+    """Steps on the same batches: each from the reference's state, and as they come, in both precisions."""
+    with functions_drop_nothing():
+        return _run(subject)
+
+
+def _run(subject: Subject) -> Evidence:
     batches = list(_batches(subject))
     checks = _isolated(subject, batches[: len(TRAJECTORY)])
     runs = {}
@@ -157,9 +163,9 @@ def _step(side: Side, trainer: Any, batch: Batch, classes: int) -> float:
     return float(trainer.step(side.tensor(images), side.tensor(labels)))
 
 
-def _follow(subject: Subject, side: Side, batches: Sequence[Batch], name: str) -> _Run:
+def _follow(subject: Subject, side: Side, batches: Sequence[Batch], name: str) -> _Course:
     trainer = _trainer(subject, side)
-    run = _Run()
+    run = _Course()
     for number, batch in enumerate(batches, 1):
         subject.progress(f"training, {name}, step {number} / {len(batches)}")
         run.losses.append(_step(side, trainer, batch, subject.num_classes))

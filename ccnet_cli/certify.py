@@ -110,6 +110,7 @@ def part_options(command: Command) -> Command:
 @click.option(
     "--report", type=PathType, default=Path(), metavar="DIR", help="Write certificate.json and .html here. [default: .]"
 )
+@click.option("--sign", type=PathType, metavar="KEY", help="Sign the certificate with this SSH key, by ssh-keygen.")
 @family_option
 @reading_options
 @json_option
@@ -120,7 +121,7 @@ def certify(as_json: bool, depth: str, **options: Any) -> None:
     Without files, stand-in weights are made and converted; without --cityscapes, a small data set is generated.
     A run that was interrupted goes on where it stopped when it is started again with the same --report.
     """
-    from parity.certify.run import Options
+    from parity.certify.run import Options, choose, estimate_minutes
     from parity.certify.run import certify as run_gates
     from parity.certify.tables import print_certificate
 
@@ -130,6 +131,10 @@ def certify(as_json: bool, depth: str, **options: Any) -> None:
         and options["config"] is None
     ):
         raise click.UsageError("give SOURCE and TARGET, or neither")
+    if sys.stderr.isatty():
+        chosen = choose(options["gates"], options["skip"])
+        click.echo(f"{len(chosen)} gates, about {estimate_minutes(chosen, int(depth))} minutes on two cores", err=True)
+        options["on_outcome"] = _say
     with phases() as progress:
         certificate = run_gates(Options(depth=int(depth), progress=progress, **options))
     if as_json:
@@ -139,18 +144,30 @@ def certify(as_json: bool, depth: str, **options: Any) -> None:
     sys.exit(0 if certificate else 1)
 
 
+def _say(outcome: Any) -> None:
+    """A finished gate, above the progress bar."""
+    if outcome.verdict != "not asked for":
+        click.echo(f"{outcome.name}: {outcome.verdict}, {outcome.seconds:.0f} s", err=True)
+
+
 @click.command(
     epilog="\b\nExample:\n  ccnet-parity verify certificate.json --weights out.pdparams\n"
-    "\n\nExit code: 0 the certificate speaks of this file and certifies it, 1 it does not, 2 bad input."
+    "  ccnet-parity verify certificate.json --weights out.pdparams --signers allowed_signers\n"
+    "\n\nExit code: 0 the certificate speaks of this file, certifies it and nothing changed since, 1 else, 2 bad input."
 )
 @click.argument("certificate", type=PathType)
 @click.option("--weights", type=PathType, required=True, metavar="FILE", help="The file in question.")
+@click.option("--signers", type=PathType, metavar="FILE", help="One of these must have signed it (ssh-keygen -Y).")
 @json_option
 @reports_errors()
-def verify(certificate: Path, weights: Path, as_json: bool) -> None:
-    """Tell whether CERTIFICATE speaks of a weights file, by its SHA-256, and what it says."""
+def verify(certificate: Path, weights: Path, signers: Path | None, as_json: bool) -> None:
+    """Tell whether CERTIFICATE speaks of a weights file, by its SHA-256, what it says, and what changed since."""
     from parity.certify.certificate import verify as look_up
 
-    found = look_up(certificate, weights)
-    click.echo(json.dumps(found.to_json()) if as_json else found.sentence)
+    found = look_up(certificate, weights, signers)
+    if as_json:
+        click.echo(json.dumps(found.to_json()))
+    else:
+        lines = [found.sentence, *(f"changed since: {change}" for change in found.changed)]
+        click.echo("\n".join(lines + ([] if found.signer is None else [f"signed by {found.signer}"])))
     sys.exit(0 if found else 1)

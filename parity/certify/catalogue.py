@@ -31,6 +31,7 @@ GATES: dict[str, Gate] = {
             description="every layer in evaluation mode, isolated and free-running",
             run=forward.run,
             exercises=("network",),
+            seconds=25,
         ),
         Gate(
             name="validation data",
@@ -43,6 +44,7 @@ GATES: dict[str, Gate] = {
             description="confusion matrices and mIoU",
             run=evaluation.metric,
             exercises=("network", "metric"),
+            seconds=6,
         ),
         Gate(
             name="loss", description="cross-entropy and OHEM, with their gradients", run=loss.run, exercises=("loss",)
@@ -65,12 +67,14 @@ GATES: dict[str, Gate] = {
             description="train mode, dropout and gradients, layer by layer",
             run=backward.run,
             exercises=("network",),
+            seconds=12,
         ),
         Gate(
             name="training data",
             description="augmented batches from one random stream",
             run=data.run,
             exercises=("loader",),
+            seconds=8,
         ),
         Gate(
             name="initialisation",
@@ -83,13 +87,21 @@ GATES: dict[str, Gate] = {
             description="steps from one state, and trajectories",
             run=training.run,
             exercises=("network", "loss", "optimiser", "schedule"),
+            seconds=15,
         ),
-        Gate(name="several devices", description="two processes are one", run=devices.run, exercises=("network",)),
+        Gate(
+            name="several devices",
+            description="two processes are one",
+            run=devices.run,
+            exercises=("network",),
+            seconds=20,
+        ),
         Gate(
             name="export chain",
             description="saved, reloaded, Paddle Inference",
             run=export.run,
             exercises=("network", "export"),
+            seconds=20,
         ),
     )
 }

@@ -15,6 +15,7 @@ from converter.files.documents import SHA256, Schema, nullable, read_document, r
 from converter.files.unpickle import one_line
 from parity.certify.catalogue import GATES
 from parity.certify.gate import Outcome, finite
+from parity.certify.provenance import find_changes, find_signer
 from parity.environment.describe import describe_environment
 from parity.errors import ParityInputError
 
@@ -39,7 +40,10 @@ SCHEMA = record(
         "target": FILE_ENTRY,
         "gates": {"type": "array", "items": record(GATE, more=True)},
         "date": TEXT,
+        "sources": {"type": "object", "additionalProperties": SHA256},
+        "environment": record({"versions": {"type": "object", "additionalProperties": nullable(TEXT)}}, more=True),
     },
+    optional=("sources",),
     more=True,
 )
 """What `verify` needs of a certificate."""
@@ -124,25 +128,34 @@ def read_certificate(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """Whether a certificate speaks of a file; true if it does and certifies it."""
+    """Whether a certificate speaks of a file; true if it does, certifies it, and nothing changed since.
+
+    `changed` says what did: source files, configs and versions. `signer` is who signed it, where that was asked.
+    """
 
     certificate: str
     weights: str
     role: str | None
     verdict: str
     sentence: str
+    changed: tuple[str, ...] = ()
+    signer: str | None = None
 
     def __bool__(self) -> bool:
-        return self.role is not None and self.verdict == "certified"
+        return self.role is not None and self.verdict == "certified" and not self.changed
 
     def to_json(self) -> dict[str, Any]:
         """The contract of `ccnet-parity verify --json`."""
         return {"verified": bool(self), **vars(self)}
 
 
-def verify(path: Path, weights: Path) -> Verification:
-    """Look for the SHA-256 of `weights` in the certificate at `path`."""
+def verify(path: Path, weights: Path, signers: Path | None = None) -> Verification:
+    """Look for the SHA-256 of `weights` in the certificate at `path`, and for what changed since it was written.
+
+    With `signers` (ssh-keygen's ALLOWED SIGNERS), one of them must have signed it: else raises ParityInputError.
+    """
     content = read_certificate(path)
+    signer = None if signers is None else find_signer(path, signers)
     check_readable(weights)
     digest = file_digest(weights)
     roles = [role for role in ("source", "target") if (content.get(role) or {}).get("sha256") == digest]
@@ -152,4 +165,12 @@ def verify(path: Path, weights: Path) -> Verification:
         sentence = f"{path} does not speak of {weights}: its SHA-256 is {digest[:16]}…, that of another {names}"
     else:
         sentence = f"{path} speaks of {weights}, as its {role}: {verdict}, {one_line(content['date'])}"
-    return Verification(certificate=str(path), weights=str(weights), role=role, verdict=verdict, sentence=sentence)
+    return Verification(
+        certificate=str(path),
+        weights=str(weights),
+        role=role,
+        verdict=verdict,
+        sentence=sentence,
+        changed=tuple(find_changes(content, describe_environment())),
+        signer=signer,
+    )

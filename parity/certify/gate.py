@@ -60,6 +60,8 @@ class Gate:
     description: str
     run: Callable[[Subject], Evidence]
     exercises: tuple[str, ...] = ()
+    seconds: float = 5.0
+    """About how long it takes on a small network and two cores."""
 
 
 @dataclass(frozen=True, kw_only=True)

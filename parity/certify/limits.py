@@ -29,7 +29,7 @@ DISTRIBUTION = 6.0
 DISTRIBUTION_REASON = "standard errors, fixed seed: chance reaches it once in 1e9 figures"
 
 DIVERGENCE = 16.0
-DIVERGENCE_REASON = "over torch's own distance between float32 and float64: rounding is amplified alike in both"
+DIVERGENCE_REASON = "over the reference's own distance between float32 and float64: rounding is amplified alike in both"
 
 FLOAT32_EXPORT = 16.0
 FLOAT32_EXPORT_REASON = "distance from the float64 truth over that of the eager float32 network: ordinary rounding"

@@ -19,7 +19,7 @@ def worst(actual: Mapping[str, Array], expected: Mapping[str, Array], scales: Ma
     found = 0.0, ""
     for name, reference in expected.items():
         if actual[name].shape != reference.shape:
-            return math.inf, f"{name} is {actual[name].shape}, torch has {reference.shape}"
+            return math.inf, f"{name} is {actual[name].shape}, the reference has {reference.shape}"
         distance = _ratio(float(np.abs(actual[name] - reference).max(initial=0.0)), scales[name])
         if not distance <= found[0]:
             found = distance, name

@@ -25,6 +25,7 @@ from parity.certify.certificate import (
     write_certificate,
 )
 from parity.certify.gate import Check, Outcome, not_asked_for, not_run, run_gate
+from parity.certify.provenance import list_sources, sign
 from parity.certify.subject import Subject
 from parity.command import DEFAULT_RECURRENCE
 from parity.environment.describe import describe_environment
@@ -36,6 +37,8 @@ from twins.weights import WeightPair, read_pair, read_source, standin_pair
 
 SMALLEST = 18
 """Depth of the stand-in weights whose family alone is asked for."""
+TIMES = {18: 1.0, 50: 3.0, 101: 5.0}
+"""How much longer a gate takes at this depth than at the smallest."""
 PARTIAL = "certificate.partial.json"
 CHECK = record(
     {
@@ -92,6 +95,7 @@ class Options:
     gates: Sequence[str] = ()
     skip: Sequence[str] = ()
     report: Path = Path()
+    sign: Path | None = None
     progress: Callable[[str], None] = field(default=lambda phase: None)
     on_outcome: Callable[[Outcome], None] = field(default=lambda outcome: None)
 
@@ -139,14 +143,47 @@ def certify(options: Options) -> Certificate:
             reference_parts=options.reference_parts,
             loss_recipe=options.loss_recipe,
             mapping=None if options.mapping is None else read_mapping(options.mapping),
-            progress=options.progress,
         )
-        outcomes = [_outcome(name, name in chosen, subject, memory, options) for name in GATES]
+        outcomes = []
+        for name in GATES:
+            place = chosen.index(name) + 1 if name in chosen else 0
+            subject.progress = _within(options.progress, f"gate {place} of {len(chosen)}, {name}")
+            outcomes.append(_outcome(name, place > 0, subject, memory, options))
+        described["notes"] = _notes(subject)
+        described["sources"] = list_sources(_specs(subject), options.config)
     environment = {**describe_environment(), "device": options.device}
     certificate = Certificate(subject=described, outcomes=outcomes, settings=settings, environment=environment)
     write_report(options.report, certificate)
+    if options.sign is not None:
+        sign(options.report / FILE, options.sign)
     memory.forget()
     return certificate
+
+
+def estimate_minutes(chosen: Sequence[str], depth: int) -> int:
+    """About how long these gates take on two cores, at least a minute."""
+    seconds = sum(GATES[name].seconds for name in chosen) * TIMES[depth]
+    return max(1, round(seconds / 60))
+
+
+def _within(progress: Callable[[str], None], gate: str) -> Callable[[str], None]:
+    """Phases of a gate, told with its place."""
+    return lambda phase: progress(f"{gate}: {phase}" if phase else gate)
+
+
+def _specs(subject: Subject) -> list[str]:
+    """The functions of the user's that take part."""
+    named = (subject.reference, subject.port, *subject.parts.values(), *subject.reference_parts.values())
+    return [spec for spec in named if spec is not None]
+
+
+def _notes(subject: Subject) -> list[str]:
+    """What was done to the port; nothing where it could not even be built, which the gates say."""
+    try:
+        with users_names(_specs(subject)):
+            return list(subject.notes)
+    except Exception:  # noqa: BLE001 - whatever the user's code raises
+        return []
 
 
 def choose(gates: Sequence[str], skip: Sequence[str]) -> list[str]:
@@ -173,7 +210,7 @@ def _outcome(name: str, wanted: bool, subject: Subject, memory: _Memory, options
     if not wanted:
         outcome = not_asked_for(name)
     else:
-        options.progress(f"gate {name}")
+        subject.progress("")
         known = memory.recall(name)
         outcome = _run(name, subject) if known is None else known
         memory.keep(outcome)
@@ -183,10 +220,8 @@ def _outcome(name: str, wanted: bool, subject: Subject, memory: _Memory, options
 
 def _run(name: str, subject: Subject) -> Outcome:
     """The gate's outcome. What a gate raises is why it could not run, not the command's end."""
-    named = (subject.reference, subject.port, *subject.parts.values(), *subject.reference_parts.values())
-    own = [spec for spec in named if spec is not None]
     try:
-        with users_names(own):
+        with users_names(_specs(subject)):
             return run_gate(GATES[name], subject)
     except DatasetError as error:
         return not_run(name, str(error))
@@ -201,7 +236,7 @@ def _weights(options: Options) -> WeightPair:
         raise ParityInputError("give --port or --config, not both")
     if options.has_port and options.target is not None:
         raise ParityInputError(
-            "give TARGET, --port or --config, not two of them; a port's weights go to --port-weights"
+            "give TARGET or else --port or --config, not both; a port's weights go to --port-weights"
         )
     if not options.has_port and (options.port_weights or options.mapping or options.reference):
         raise ParityInputError("--port-weights, --mapping and --reference belong to --port or --config")

@@ -25,7 +25,7 @@ from parity.engine.harness import compare_models
 from parity.engine.scalars import apply_scalars
 from parity.networks.inputs import DEFAULT_SIZES, make_images
 from parity.networks.modules import ModuleInfo, paddle_modules, torch_modules
-from parity.networks.port import build_named, load_port_weights
+from parity.networks.port import build_config, build_named, load_port_weights
 from parity.networks.reference import load_reference, load_reference_weights
 from parity.networks.user import find_function
 from parity.pairing.match import WeightMatch, compare_weights, follow_weights, match_port
@@ -102,6 +102,15 @@ class Subject:
     def named_port(self) -> dict[str, str | None]:
         """What a worker needs to build the port again."""
         return {"port": self.port, "config": None if self.config is None else str(self.config)}
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to the port before any gate, for people."""
+        if not self.has_port:
+            return ()
+        copied = "the port came without weights: it was given the reference's, by the pairing"
+        built = () if self.config is None else build_config(self.config).notes
+        return (*built, *([copied] if self.port_summary["copied"] else []))
 
     @property
     def recipe(self) -> Recipe:

@@ -12,6 +12,7 @@ from rich.table import Table
 from converter.console import wide_console
 from parity.certify.certificate import Certificate
 from parity.certify.parts.kit import TOOLKIT
+from parity.reports.html.certificate import summarise as summarise_gates
 
 SIGNS = {
     "passed": "[green]passed[/green]",
@@ -40,6 +41,8 @@ def print_certificate(certificate: Certificate, console: Console | None = None) 
         soft_wrap=True,
         markup=False,
     )
+    for note in subject.get("notes", ()):
+        console.print(f"note: {note}", soft_wrap=True, markup=False)
     console.print(table)
     console.print(_code(certificate))
     console.print(f"[bold]{certificate.verdict.upper()}[/bold]: {escape(summarise(certificate))}", soft_wrap=True)
@@ -58,14 +61,7 @@ def _code(certificate: Certificate) -> Table | str:
 
 def summarise(certificate: Certificate) -> str:
     """`13 of 14 gates passed; 1 failed: loss`. Gates that nobody asked for are counted only."""
-    counts = {verdict: [o.name for o in certificate.outcomes if o.verdict == verdict] for verdict in SIGNS}
-    parts = [f"{len(counts['passed'])} of {len(certificate.outcomes)} gates passed"]
-    parts += [
-        f"{len(counts[kind])} {kind}: {', '.join(counts[kind])}" for kind in ("failed", "not run") if counts[kind]
-    ]
-    if counts["not asked for"]:
-        parts.append(f"{len(counts['not asked for'])} not asked for")
-    return "; ".join(parts)
+    return summarise_gates([outcome.to_json() for outcome in certificate.outcomes])
 
 
 def _figure(value: float | None) -> str:

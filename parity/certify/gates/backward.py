@@ -39,13 +39,13 @@ ZERO = 1e-12
 
 def run(subject: Subject) -> Evidence:
     """Outputs, statistics, parameters' gradients, and both layer-by-layer comparisons."""
+    dropout = _dropout(subject)
     with functions_drop_nothing():
-        return _run(subject)
+        return _run(subject, [dropout])
 
 
-def _run(subject: Subject) -> Evidence:
+def _run(subject: Subject, checks: list[Check]) -> Evidence:
     sides = subject.torch(), subject.paddle()
-    checks = [_dropout(subject)]
     for side in sides:
         side.share_dropout(subject.seed)
         side.train()
@@ -115,8 +115,8 @@ def _guess(before: Array, ours: Array, theirs: Array) -> str:
     """What a wrong running variance may come from: with a biased one, every change is smaller by one share of it."""
     shares = (theirs - 0.9 * before) / np.where(ours == 0.9 * before, 1, ours - 0.9 * before)
     if shares.min() > 0.5 and shares.max() < 1 and np.ptp(shares) < 1e-4:
-        return f"biased: {shares.mean():.6g} of torch's; use models_paddle.norm.unbias"
-    return "not torch's: compare momentum, and whether the layer is in train mode"
+        return f"biased: {shares.mean():.6g} of the reference's; use models_paddle.norm.unbias"
+    return "not the reference's: compare momentum, and whether the layer is in train mode"
 
 
 def _free(sides: tuple[Side, Side], recordings: list[Recording]) -> Check:
@@ -224,6 +224,7 @@ def _unpaired_dropouts(subject: Subject, reference: Side, port: Side) -> list[st
         layer.train()
         kinds.append(kind_of(port, layer))
         layer.eval()
+    port.share_dropout(subject.seed)  # a paired layer calls the function too
     with port.without_gradients(), functions_drop_nothing() as found:
         port.model(port.tensor(subject.batch(0)[0]))
     kinds += found

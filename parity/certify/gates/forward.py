@@ -12,7 +12,7 @@ from twins.tolerances import FLOAT32_NOISE_RATIO, FLOAT64_RELATIVE
 
 LIMITS = {
     "float64": (FLOAT64_RELATIVE, "of the RMS: the same function leaves 1e-13, the smallest mistake of interest 5e-9"),
-    "float32": (FLOAT32_NOISE_RATIO, "of torch's own distance from the float64 truth: ordinary rounding"),
+    "float32": (FLOAT32_NOISE_RATIO, "of the reference's own distance from the float64 truth: ordinary rounding"),
 }
 
 
@@ -46,6 +46,6 @@ def _faults(report: Report) -> Check:
         name="layers that are themselves wrong, and gaps",
         measured=count,
         limit=EXACT,
-        reason="a layer given torch's input answers for itself, and what is not compared proves nothing",
+        reason="a layer given the reference's input answers for itself, and what is not compared proves nothing",
         detail=report.summary if count else "",
     )

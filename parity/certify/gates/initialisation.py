@@ -55,7 +55,7 @@ def _fresh(subject: Subject) -> tuple[dict[str, Array], dict[str, Array]]:
 
     torch.manual_seed(subject.seed + 1)
     paddle.seed(subject.seed + 2)
-    ours, theirs = subject.torch("float32"), subject.paddle("float32", loaded=False)
+    ours, theirs = subject.torch("float32", layers=False), subject.paddle("float32", loaded=False, layers=False)
     ours.initialise(subject.family)
     if not subject.has_port:  # a port begins as its own function makes it
         theirs.initialise(subject.family)

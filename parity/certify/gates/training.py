@@ -99,7 +99,7 @@ def _statistics(exact: State, _: State, rounded: State, actual: State) -> Check:
         name="running statistics in float32",
         measured=ratios[where],
         limit=FLOAT32_NOISE_RATIO,
-        reason="over torch's own distance from the float64 truth: ordinary rounding",
+        reason="over the reference's own distance from the float64 truth: ordinary rounding",
         detail=where,
     )
 
@@ -195,6 +195,8 @@ def _isolated(subject: Subject, batches: Sequence[Batch]) -> list[Check]:
         distance, where = worst(theirs.state(), expected, greatest(expected))
         state = max(state, (distance, f"step {number}, {where}"))
     return [
-        Check(name="loss from torch's state", measured=loss[0], limit=LOSS, reason=LOSS_REASON, detail=loss[1]),
-        Check(name="step from torch's state", measured=state[0], limit=STEP, reason=STEP_REASON, detail=state[1]),
+        Check(name="loss from the reference's state", measured=loss[0], limit=LOSS, reason=LOSS_REASON, detail=loss[1]),
+        Check(
+            name="step from the reference's state", measured=state[0], limit=STEP, reason=STEP_REASON, detail=state[1]
+        ),
     ]

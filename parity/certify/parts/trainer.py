@@ -14,6 +14,9 @@ from typing import Any
 from parity.certify.parts.functions import takes
 from parity.certify.parts.kit import Kit, Part, carried_by_the_optimiser
 
+RATE = 1e-2
+"""What an optimiser is given that takes a schedule, where none was given: at which rate is not its matter."""
+
 
 class GivenTrainer:
     """A network, its criterion, its optimiser and its schedule; each `step` is one update.
@@ -79,7 +82,7 @@ def make_paddle(
     if optimiser is None:
         own = paddle.optimizer.SGD(made, parameters=parameters)
     else:
-        own = optimiser(model, parameters, made)
+        own = optimiser(model, parameters, RATE if made is None else made)
         if not isinstance(own, paddle.optimizer.Optimizer):
             raise TypeError(f"the optimiser is a {type(own).__name__}, not a paddle.optimizer.Optimizer")
     if made is not None and find_schedule(own) is not made:

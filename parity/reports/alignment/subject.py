@@ -11,9 +11,7 @@ from parity.environment.switches import TF32_VARIABLE
 from parity.reports.html.probes import NETWORK, badness, figure, limit_of, runs_of, stage_of
 from parity.verdicts.report import OUTPUT_SITE, Layer, Report, name_both
 
-Verdict = Literal["passed", "guilty", "problem", "differs", "certified", "not certified", "incomplete", "in part"]
-COUNTED = {"certified": "passed", "not certified": "failed", "incomplete": "not run"}
-"""Verdict of a certificate -> the verdict of the gates that its sentence counts."""
+Verdict = Literal["passed", "guilty", "problem", "differs", "certified", "not certified", "incomplete", "gates passed"]
 SITES = {"output": "output", "attributes": "attributes"}
 
 
@@ -134,14 +132,19 @@ def describe_report(report: Report, command: str = "") -> Subject:
 def describe_certificate(content: Mapping[str, Any], command: str = "") -> Subject:
     """What a certificate says, of which `content` is the JSON."""
     environment, gates = content["environment"], content["gates"]
-    verdict: Verdict = content["verdict"] if content["verdict"] in COUNTED else "in part"
-    counted = sum(gate["verdict"] == COUNTED.get(verdict, "passed") for gate in gates)
+    verdict: Verdict = "gates passed" if content["verdict"].startswith("passed") else content["verdict"]
+    wanted = {"not certified": "failed", "incomplete": "not run", "gates passed": "passed"}.get(verdict)
+    counted = sum(gate["verdict"] == wanted for gate in gates)
     sides = {"reference": "source", "port": "target"}
     return Subject(
         verdict=verdict,
-        counts=(len(gates),) if verdict == "certified" else (counted, len(gates)),
+        counts=(len(gates),) if wanted is None else (counted, len(gates)),
         sides=[
-            Side(side=side, name=str(content.get(side) or content["family"]), weights=_file(content[file]))
+            Side(
+                side=side,
+                name=str(content.get(side) or (side == "port" and content.get("config")) or content["family"]),
+                weights=_file(content[file]),
+            )
             for side, file in sides.items()
         ],
         facts=_facts(environment, environment.get("device")),

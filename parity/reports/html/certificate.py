@@ -37,8 +37,24 @@ def render(content: Mapping[str, Any]) -> str:
     environment.filters |= {"figure": figure, "facts": list_facts}
     curves = {name: values for name, values in content["curves"].items() if values and None not in values}
     return environment.get_template("certificate.html.j2").render(
-        content=content, curves=draw(curves), ticks=ticks(curves), width=WIDTH, height=HEIGHT
+        content=content,
+        summary=summarise(content["gates"]),
+        curves=draw(curves),
+        ticks=ticks(curves),
+        width=WIDTH,
+        height=HEIGHT,
     )
+
+
+def summarise(gates: Sequence[Mapping[str, Any]]) -> str:
+    """How many gates have each verdict, and which failed or did not run."""
+    verdicts = [gate["verdict"] for gate in gates]
+    parts = [f"{verdicts.count('passed')} of {len(gates)} gates passed"]
+    for verdict in ("failed", "not run"):
+        names = [gate["name"] for gate in gates if gate["verdict"] == verdict]
+        parts += [f"{len(names)} {verdict}: {', '.join(names)}"] if names else []
+    left = verdicts.count("not asked for")
+    return "; ".join(parts + ([f"{left} not asked for"] if left else []))
 
 
 def draw(curves: Mapping[str, Sequence[float]]) -> list[dict[str, str]]:

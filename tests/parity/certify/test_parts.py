@@ -110,10 +110,18 @@ def test_an_optimiser_of_one_rate_has_no_schedule(folder: Path) -> None:
     assert "the port's own schedule was not given" in outcome.reason
 
 
-def test_the_metric_over_absent_classes_fails(folder: Path) -> None:
-    outcome = judge(folder, "metric", metric=OWN + "miou_of_all")
+def test_classes_that_do_not_occur_may_count_as_nothing_or_as_zero(folder: Path) -> None:
+    """As in cityscapesScripts, or as in the official evaluation and PaddleSeg; but not as one."""
+    for name in ("miou", "miou_of_all"):
+        outcome = judge(folder, "metric", metric=OWN + name)
+        assert outcome.verdict == "passed", outcome.reason
+    outcome = judge(folder, "metric", metric=OWN + "miou_of_all_as_one")
     assert outcome.verdict == "failed"
     assert "some classes absent" in outcome.reason
+
+
+def test_an_optimiser_that_takes_a_schedule_needs_none_of_its_own(folder: Path) -> None:
+    assert judge(folder, "optimiser", optimiser=OWN + "momentum").verdict == "passed"
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ SPREAD = 8.0
 MOST_TRIED = 1500
 MOST_PAIRED = 40
 """Hypotheses that are tried by twos."""
-LEAST_WORK = 1 << 26
-"""Elements that hypotheses may make in any network, however small."""
+LEAST_WORK = 1 << 25
+"""What may be made of hypotheses in any network, however small, as `count_work` counts."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Found:
 class Likely:
     """What was proved of other units of the same network, which is tried first of the next: a mistake comes in dozens.
 
-    `left` are the elements that hypotheses may make, all together. When they are spent, a unit is still asked for what
+    `left` is the work that hypotheses may make, all together. When it is spent, a unit is still asked for what
     was proved elsewhere, and for what is read off the port's layer.
     """
 
@@ -86,16 +86,17 @@ class _Tried:
         first, *others = self.questions
         if self.proved:
             return
+        last = first.replay.work
         for hypothesis in hypotheses:
             if self.count >= MOST_TRIED or (bounded and self.likely.left <= 0):
                 return
             self.count += 1
             if any(_is_same(hypothesis, known) for known, _ in self.proved):
                 continue
-            before = first.replay.work
             left = measure_left(first, hypothesis)
             if bounded:
-                self.likely.left -= first.replay.work - before + first.compared.numel()
+                self.likely.left -= first.replay.work - last + first.compared.numel()
+                last = first.replay.work
             if left is None:
                 continue
             rest = [_left_on(asked, hypothesis) for asked in others]

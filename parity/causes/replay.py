@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from parity.causes.steps import CALL, LOOKS, VIEWS, Edit, Step, name_of_function, tensors_of
+from parity.causes.steps import CALL, LOOKS, VIEWS, Edit, Step, count_work, name_of_function, tensors_of
 from twins.tensors import flatten, refill
 
-OVERHEAD = 1 << 11
-"""Elements that as much work goes into as into the call of any function."""
+SUMMING = frozenset({"conv1d", "conv2d", "conv3d", "linear"})
+"""Functions whose second argument is a weight."""
 
 
 @dataclass(frozen=True)
@@ -280,7 +280,8 @@ class _Run(TorchFunctionMode):
                 self._edits, self._count = edits, end  # whatever the edit has called
         if not self._recording:
             output = function(*args, **kwargs)
-            self._replay.work += OVERHEAD + sum(tensor.numel() for tensor in tensors_of(output))
+            weight = args[1] if len(args) > 1 and name in SUMMING else kwargs.get("weight")
+            self._replay.work += count_work(weight, tensors_of(output))
             return output
         given = tensors_of([args, kwargs])
         versions = [tensor._version for tensor in given]

@@ -17,6 +17,7 @@ from parity.causes.replay import Replay, Watched
 from parity.causes.rules import SETTINGS
 from parity.causes.settings import find_difference
 from parity.causes.source import find_line
+from parity.causes.steps import count_work, tensors_of
 from parity.causes.tensors import Weight
 from parity.engine.conventions import Convention
 from parity.engine.passes import Passes
@@ -31,7 +32,7 @@ from parity.pairing.tensors import Slot
 from parity.verdicts.report import ATTRIBUTES_SITE, OUTPUT_SITE, Cause, Guilty
 from twins.tensors import flatten, paddle_to_torch, refill, torch_to_paddle
 
-FORWARDS = 6
+FORWARDS = 3
 """What may be made of hypotheses altogether, in forward passes of the reference."""
 BUILT = SETTINGS | {"momentum", "dropout rate", "kind of dropout", "ceil_mode", "exclusive", "groups", "bias missing"}
 """Names of causes that are mended where the layer is built."""
@@ -60,8 +61,8 @@ class Reasons:
     ours: Mapping[str, ModuleInfo]
     theirs: Mapping[str, ModuleInfo]
     likely: Likely = field(default_factory=Likely)
-    _elements: int = 0
-    """What the reference's layers make of all inputs."""
+    _work: int = 0
+    """Of the reference's layers on all inputs."""
 
     def find(self, guilty: Sequence[Guilty]) -> list[Guilty]:
         """The same, with causes."""
@@ -75,7 +76,7 @@ class Reasons:
             for fault in found:
                 units[fault.layer.input].append(fault)
         given = {name: self._capture(name, found) for name, found in units.items()}
-        self.likely.left += FORWARDS * self._elements
+        self.likely.left += FORWARDS * self._work
         return [self._explained(one, faults[one.path, one.call, one.site], given) for one in guilty]
 
     def _faults_of(self, guilty: Guilty) -> list[Fault]:
@@ -107,6 +108,9 @@ class Reasons:
 
     def _alone(self, guilty: Guilty, cause: Cause) -> Cause:
         """The cause, or that a layer of the port's has no counterpart, where it seems that one is left out."""
+        if cause.name == "constant twice" and self._is_folded(guilty.path):
+            text = f"{cause.text}: the port keeps |weight| + epsilon, its magnitude not being taken by the port's code"
+            return replace(cause, name="scale epsilon added", text=text, fix="take abs(weight), or add no epsilon")
         if cause.name not in LEFT_OUT:
             return cause
         known = {match.port[0] for match in self.matched.matches}
@@ -118,10 +122,13 @@ class Reasons:
         if not alone:
             return cause
         said = ", ".join(f"`{path}`" for path in alone[:3]) + (", …" if len(alone) > 3 else "")
-        text = f"the port's {said} has no counterpart, and changes nothing here: {cause.text}"
+        text = f"the port's {said} {'have' if len(alone) > 1 else 'has'} no counterpart, and does nothing here: {cause.text}"
         return replace(
             cause, name="layer without counterpart", text=text, fix="load it, or share the one that is loaded"
         )
+
+    def _is_folded(self, path: str) -> bool:
+        return any(match.operation == "fold" and match.reference[0] == path for match in self.matched.matches)
 
     def _read(self, guilty: Guilty) -> Cause | None:
         difference = find_difference(self.ours[guilty.path], self.theirs[guilty.port])
@@ -167,7 +174,7 @@ class Reasons:
             return hook
 
         def after(module: nn.Module, args: Any, output: Any) -> None:
-            self._elements += sum(tensor.numel() for tensor in flatten(output))
+            self._work += count_work(getattr(module, "weight", None), tensors_of(output))
 
         leaves = [module for module in exact.values() if not any(True for _ in module.children())]
         handles += [module.register_forward_hook(after) for module in leaves]

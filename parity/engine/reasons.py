@@ -122,7 +122,8 @@ class Reasons:
         if not alone:
             return cause
         said = ", ".join(f"`{path}`" for path in alone[:3]) + (", …" if len(alone) > 3 else "")
-        text = f"the port's {said} {'have' if len(alone) > 1 else 'has'} no counterpart, and does nothing here: {cause.text}"
+        have = "have" if len(alone) > 1 else "has"
+        text = f"the port's {said} {have} no counterpart, and nothing shows of it: {cause.text}"
         return replace(
             cause, name="layer without counterpart", text=text, fix="load it, or share the one that is loaded"
         )

@@ -33,7 +33,11 @@ from twins.tensors import refill
 SPREAD = 8.0
 """Standard deviation of the random input on which hypotheses are compared with each other."""
 MOST_TRIED = 1500
-MOST_PAIRED = 40
+RIVALS_WORK = 1 << 22
+"""What may be made of further hypotheses where one is proved: those that are near it come next."""
+MOST_UNEXPLAINED = 8
+"""Units of a network that all hypotheses are tried on in vain: the others are seldom explained then."""
+MOST_PAIRED = 24
 """Hypotheses that are tried by twos."""
 LEAST_WORK = 1 << 25
 """What may be made of hypotheses in any network, however small, as `count_work` counts."""
@@ -57,7 +61,13 @@ class Likely:
     """
 
     left: int = LEAST_WORK
+    unexplained: int = 0
     known: dict[tuple[str, str], None] = field(default_factory=dict)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it is enough: of work, or of units that nothing explains."""
+        return self.left <= 0 or self.unexplained >= MOST_UNEXPLAINED
 
     def chosen(self, hypotheses: Iterator[Hypothesis]) -> Iterator[Hypothesis]:
         """Those of these that were proved elsewhere."""
@@ -86,9 +96,11 @@ class _Tried:
         first, *others = self.questions
         if self.proved:
             return
-        last = first.replay.work
+        last, proved_at = first.replay.work, 0
         for hypothesis in hypotheses:
-            if self.count >= MOST_TRIED or (bounded and self.likely.left <= 0):
+            if self.count >= MOST_TRIED or (bounded and self.likely.is_spent):
+                return
+            if self.proved and bounded and proved_at - self.likely.left > RIVALS_WORK:
                 return
             self.count += 1
             if any(_is_same(hypothesis, known) for known, _ in self.proved):
@@ -101,6 +113,7 @@ class _Tried:
                 continue
             rest = [_left_on(asked, hypothesis) for asked in others]
             if None not in rest:
+                proved_at = proved_at or self.likely.left
                 self.proved.append((hypothesis, max(left, *(one for one in rest if one is not None), 0.0)))
 
 
@@ -132,6 +145,7 @@ def explain(
     if tried.proved:
         tried.likely.note(tried.proved)
         return Found(_name(_told_apart(tried, ask_again), questions), tried.count)
+    tried.likely.unexplained += 1
     given = next(iter(first.replay.tensors), None)
     return Found(None, tried.count, measure_facts(first.expected, first.compared, given))
 

@@ -92,7 +92,7 @@ class Reasons:
         if guilty.site == ATTRIBUTES_SITE:
             return replace(guilty, cause=self._placed(guilty, self._read(guilty)))
         questions = [asked for fault in faults if (asked := self._ask(fault, given[fault.layer.input])) is not None]
-        if not questions:
+        if not questions or not _can_be_repeated(questions[0]):
             return guilty
         self.passes.progress(f"cause of {guilty.path or 'the network'}")
         found = explain(
@@ -209,7 +209,7 @@ class Reasons:
         if number >= len(fault.tensors):
             return None
         reference, port = self.ours.get(fault.layer.path), self.theirs.get(fault.layer.port)
-        asked = Asked(
+        return Asked(
             replay,
             fault.tensors,
             number,
@@ -219,15 +219,6 @@ class Reasons:
             is_network=unit.path == "" and fault.key.kind == "output",
             finish=_finish(self.passes.convention, fault),
         )
-        return asked if self._is_repeated(asked) else None
-
-    def _is_repeated(self, asked: Asked) -> bool:
-        """Whether the unit, run again as it is, gives a tensor to begin with."""
-        try:
-            asked.replay.steps  # noqa: B018 - runs it
-        except Exception:  # noqa: BLE001 - whatever the user's code says of being run apart
-            return False
-        return asked.number < len(asked.replay.baseline)
 
     def _held(self, fault: Fault, unit: _Unit, exact: Mapping[str, nn.Module]) -> dict[int, str]:
         """Modules inside the unit whose outputs the port was given, by id."""
@@ -325,6 +316,15 @@ class Reasons:
         own = refill((args, kwargs), iter([torch_to_paddle(tensor) for tensor in flatten((args, kwargs))]))
         with cast(None, self.passes.port, "float64"), paddle.no_grad():
             return [paddle_to_torch(tensor).clone() for tensor in flatten(Arguments(*own).call(layer))]
+
+
+def _can_be_repeated(asked: Asked) -> bool:
+    """Whether the unit, run again as it is, gives the tensor that is asked about."""
+    try:
+        asked.replay.steps  # noqa: B018 - runs it
+    except Exception:  # noqa: BLE001 - whatever the user's code says of being run apart, or of its size
+        return False
+    return asked.number < len(asked.replay.baseline)
 
 
 def _slots(modules: Mapping[str, ModuleInfo], inside: str) -> list[Slot]:

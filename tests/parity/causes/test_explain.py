@@ -11,14 +11,20 @@ import torch
 from torch import nn
 
 from models_paddle import paddle
+from parity.engine.harness import compare_models
+from parity.networks.modules import paddle_modules, torch_modules
+from parity.pairing.match import give_weights
+from parity.pairing.propose import pair_modules
 from tests.parity.causes.pairs import (
     ATTENTION_IMAGES,
+    IMAGES,
     PaddleAttention,
     PaddleBlock,
     TorchAttention,
     TorchBlock,
     compare,
     only,
+    settle,
 )
 
 pnn = paddle.nn
@@ -216,6 +222,23 @@ def test_nothing_is_asked_of_what_agrees(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr("parity.engine.reasons.Reasons.find", fail)
     assert compare(TorchBlock(), PaddleBlock())
+
+
+def test_a_unit_too_large_to_be_kept_has_no_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parity.causes.replay.MOST_RECORDED", 100)
+    guilty = only(compare(TorchBlock(), PaddleBlock("order")))
+    assert guilty.cause is None
+    assert not guilty.reasons
+
+
+def test_the_first_fault_of_a_run_that_stops_there_is_explained() -> None:
+    reference, port = TorchBlock(), PaddleBlock("slope")
+    pairing = pair_modules(torch_modules(settle(reference)), paddle_modules(port), None)
+    give_weights(reference, port, pairing, {})
+    report = compare_models(reference, port, IMAGES, mode="isolated", dtypes=["float64"], fail_fast=True)
+    cause = only(report).cause
+    assert cause is not None
+    assert (cause.name, cause.text) == ("slope", "the slope is 0.02, the reference's is 0.1")
 
 
 def test_reference_is_left_as_it_was() -> None:

@@ -19,12 +19,11 @@ import torch
 from torch import Tensor
 
 from parity.causes.facts import measure_facts
-from parity.causes.hypotheses import Asked, Hypothesis
+from parity.causes.hypotheses import Asked, Hypothesis, join_edits
 from parity.causes.replay import Replay
 from parity.causes.results import on_inputs, on_results
 from parity.causes.rules import SETTINGS, propose, propose_steps
 from parity.causes.solve import propose_solved
-from parity.causes.steps import Edit
 from parity.causes.tensors import Weight, explain_tensor
 from parity.causes.trial import compare_made, distance, make, measure_left
 from parity.verdicts.report import Cause
@@ -193,12 +192,12 @@ def _pairs(asked: Asked) -> Iterator[Hypothesis]:
             firsts.setdefault((one.name, min(one.edits)) if not one.is_read else (one.text, min(one.edits)), one)
     chosen = sorted(firsts.values(), key=lambda one: not one.is_read)[:MOST_PAIRED]
     for left, right in combinations(chosen, 2):
-        if not left.edits.keys() & right.edits.keys():
+        if (left.name, min(left.edits)) != (right.name, min(right.edits)):
             yield Hypothesis(
                 f"{left.name} and {right.name}",
                 f"{left.text}; and {right.text}",
                 f"{left.fix}; {right.fix}",
-                {**left.edits, **right.edits},
+                join_edits(left.edits, right.edits),
                 parts=(left.key, right.key),
             )
 
@@ -216,11 +215,8 @@ def _again(asked: Asked, hypothesis: Hypothesis) -> Iterator[Hypothesis]:
     elif hypothesis.tensors:
         yield hypothesis
     elif hypothesis.parts:
-        edits: dict[int, Edit] = {}
-        for one in propose_steps(asked):
-            if one.key in hypothesis.parts:
-                edits = {**one.edits, **edits}
-        yield replace(hypothesis, edits=edits)
+        found = {one.key: one.edits for one in propose_steps(asked) if one.key in hypothesis.parts}
+        yield replace(hypothesis, edits=join_edits(*(found[key] for key in hypothesis.parts)))
     else:
         yield from (one for one in propose(asked) if one.key == hypothesis.key)
 

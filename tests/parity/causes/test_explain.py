@@ -73,6 +73,7 @@ def test_settings_of_layers(reference: Callable[[], Any], port: Callable[[], Any
             pnn.Upsample(scale_factor=2, mode="bilinear"),
             "align_corners",
         ),
+        (nn.AdaptiveAvgPool2d(2), pnn.AdaptiveAvgPool2D(3), "output size"),
         (nn.Softmax(1), pnn.Softmax(3), "axis of softmax"),
         (nn.Dropout(0.3), pnn.Dropout(0.3, mode="downscale_in_infer"), "dropout downscales"),
     ],
@@ -132,6 +133,28 @@ def _set(name: str, make: Callable[[Any], Any]) -> Callable[[Any], None]:
         tensor.set_value(np.ascontiguousarray(make(tensor.numpy())))
 
     return edit
+
+
+class PaddedByMean(pnn.Conv2D):
+    """A convolution that pads by the grey of a picture."""
+
+    def forward(self, x: Any) -> Any:
+        padded = paddle.nn.functional.pad(x, [1, 1, 1, 1], value=127.5)
+        return paddle.nn.functional.conv2d(padded, self.weight, self.bias)
+
+
+def test_a_number_that_stands_nowhere_is_solved_for() -> None:
+    report = compare(nn.Sequential(nn.Conv2d(4, 3, 3, padding=1)), pnn.Sequential(PaddedByMean(4, 3, 3)))
+    cause = only(report).cause
+    assert cause is not None
+    assert cause.text == "the value of padding is 127.5, the reference's is 0"
+
+
+def test_two_mistakes_in_one_layer_are_both_named() -> None:
+    port = pnn.Conv2D(4, 3, 3, padding=1, padding_mode="reflect", bias_attr=False)
+    cause = only(compare(nn.Sequential(nn.Conv2d(4, 3, 3, padding=1)), pnn.Sequential(port))).cause
+    assert cause is not None
+    assert set(cause.name.split(" and ")) == {"padding mode", "bias missing"}
 
 
 @pytest.mark.parametrize(

@@ -133,8 +133,8 @@ def explain(
     if lost is not None or distance(first) == 0 or first.is_otherwise_many:
         return Found(lost, 1)
     tried = _Tried(questions, likely or Likely())
-    read = [one for one in propose_steps(first) if one.is_read]
-    for level in (_weights(weights), tried.likely.chosen(propose(first)), iter(read)):
+    read = (one for one in propose_steps(first) if one.is_read)
+    for level in (_weights(weights), tried.likely.chosen(propose(first)), read):
         tried.attempt(level, bounded=False)
     searched = (on_results(first), propose_steps(first))
     for level in (*(searched if first.is_network else searched[::-1]), on_inputs(first)):

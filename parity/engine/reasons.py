@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,11 @@ class Reasons:
     likely: Likely = field(default_factory=Likely)
     _work: int = 0
     """Of the reference's layers on all inputs."""
+
+    @cached_property
+    def _exact(self) -> dict[str, nn.Module]:
+        """The modules of the float64 reference."""
+        return dict(self.passes.exact.named_modules())
 
     def find(self, guilty: Sequence[Guilty]) -> list[Guilty]:
         """The same, with causes."""
@@ -157,7 +163,7 @@ class Reasons:
 
     def _capture(self, name: str, faults: Sequence[Fault]) -> dict[str, list[tuple[Given, dict[str, int]]]]:
         """What the units of these faults are given on an input, call by call, and how often others ran before."""
-        exact = dict(self.passes.exact.named_modules())
+        exact = self._exact
         units = [unit for fault in faults if (unit := self._unit(fault, exact)) is not None]
         found: dict[str, list[tuple[Given, dict[str, int]]]] = {unit.path: [] for unit in units}
         calls: dict[str, int] = {unit.key_path: 0 for unit in units}
@@ -191,7 +197,7 @@ class Reasons:
         return found
 
     def _ask(self, fault: Fault, given: Mapping[str, Any]) -> Asked | None:
-        exact = dict(self.passes.exact.named_modules())
+        exact = self._exact
         unit = self._unit(fault, exact)
         if unit is None:
             return None

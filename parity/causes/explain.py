@@ -19,12 +19,11 @@ import torch
 from torch import Tensor
 
 from parity.causes.facts import measure_facts
-from parity.causes.hypotheses import Asked, Hypothesis
+from parity.causes.hypotheses import Asked, Hypothesis, join_edits
 from parity.causes.replay import Replay
 from parity.causes.results import on_inputs, on_results
 from parity.causes.rules import SETTINGS, propose, propose_steps
 from parity.causes.solve import propose_solved
-from parity.causes.steps import Edit
 from parity.causes.tensors import Weight, explain_tensor
 from parity.causes.trial import compare_made, distance, make, measure_left
 from parity.verdicts.report import Cause
@@ -33,10 +32,14 @@ from twins.tensors import refill
 SPREAD = 8.0
 """Standard deviation of the random input on which hypotheses are compared with each other."""
 MOST_TRIED = 1500
-MOST_PAIRED = 40
+RIVALS_WORK = 1 << 22
+"""What may be made of further hypotheses where one is proved: those that are near it come next."""
+MOST_UNEXPLAINED = 8
+"""Units of a network that all hypotheses are tried on in vain: the others are seldom explained then."""
+MOST_PAIRED = 24
 """Hypotheses that are tried by twos."""
-LEAST_WORK = 1 << 26
-"""Elements that hypotheses may make in any network, however small."""
+LEAST_WORK = 1 << 25
+"""What may be made of hypotheses in any network, however small, as `count_work` counts."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,18 @@ class Found:
 class Likely:
     """What was proved of other units of the same network, which is tried first of the next: a mistake comes in dozens.
 
-    `left` are the elements that hypotheses may make, all together. When they are spent, a unit is still asked for what
+    `left` is the work that hypotheses may make, all together. When it is spent, a unit is still asked for what
     was proved elsewhere, and for what is read off the port's layer.
     """
 
     left: int = LEAST_WORK
+    unexplained: int = 0
     known: dict[tuple[str, str], None] = field(default_factory=dict)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it is enough: of work, or of units that nothing explains."""
+        return self.left <= 0 or self.unexplained >= MOST_UNEXPLAINED
 
     def chosen(self, hypotheses: Iterator[Hypothesis]) -> Iterator[Hypothesis]:
         """Those of these that were proved elsewhere."""
@@ -86,20 +95,24 @@ class _Tried:
         first, *others = self.questions
         if self.proved:
             return
+        last, proved_at = first.replay.work, 0
         for hypothesis in hypotheses:
-            if self.count >= MOST_TRIED or (bounded and self.likely.left <= 0):
+            if self.count >= MOST_TRIED or (bounded and self.likely.is_spent):
+                return
+            if self.proved and bounded and proved_at - self.likely.left > RIVALS_WORK:
                 return
             self.count += 1
             if any(_is_same(hypothesis, known) for known, _ in self.proved):
                 continue
-            before = first.replay.work
             left = measure_left(first, hypothesis)
             if bounded:
-                self.likely.left -= first.replay.work - before + first.compared.numel()
+                self.likely.left -= first.replay.work - last + first.compared.numel()
+                last = first.replay.work
             if left is None:
                 continue
             rest = [_left_on(asked, hypothesis) for asked in others]
             if None not in rest:
+                proved_at = proved_at or self.likely.left
                 self.proved.append((hypothesis, max(left, *(one for one in rest if one is not None), 0.0)))
 
 
@@ -120,8 +133,8 @@ def explain(
     if lost is not None or distance(first) == 0 or first.is_otherwise_many:
         return Found(lost, 1)
     tried = _Tried(questions, likely or Likely())
-    read = [one for one in propose_steps(first) if one.is_read]
-    for level in (_weights(weights), tried.likely.chosen(propose(first)), iter(read)):
+    read = (one for one in propose_steps(first) if one.is_read)
+    for level in (_weights(weights), tried.likely.chosen(propose(first)), read):
         tried.attempt(level, bounded=False)
     searched = (on_results(first), propose_steps(first))
     for level in (*(searched if first.is_network else searched[::-1]), on_inputs(first)):
@@ -131,6 +144,7 @@ def explain(
     if tried.proved:
         tried.likely.note(tried.proved)
         return Found(_name(_told_apart(tried, ask_again), questions), tried.count)
+    tried.likely.unexplained += 1
     given = next(iter(first.replay.tensors), None)
     return Found(None, tried.count, measure_facts(first.expected, first.compared, given))
 
@@ -178,12 +192,12 @@ def _pairs(asked: Asked) -> Iterator[Hypothesis]:
             firsts.setdefault((one.name, min(one.edits)) if not one.is_read else (one.text, min(one.edits)), one)
     chosen = sorted(firsts.values(), key=lambda one: not one.is_read)[:MOST_PAIRED]
     for left, right in combinations(chosen, 2):
-        if not left.edits.keys() & right.edits.keys():
+        if (left.name, min(left.edits)) != (right.name, min(right.edits)):
             yield Hypothesis(
                 f"{left.name} and {right.name}",
                 f"{left.text}; and {right.text}",
                 f"{left.fix}; {right.fix}",
-                {**left.edits, **right.edits},
+                join_edits(left.edits, right.edits),
                 parts=(left.key, right.key),
             )
 
@@ -201,17 +215,18 @@ def _again(asked: Asked, hypothesis: Hypothesis) -> Iterator[Hypothesis]:
     elif hypothesis.tensors:
         yield hypothesis
     elif hypothesis.parts:
-        edits: dict[int, Edit] = {}
-        for one in propose_steps(asked):
-            if one.key in hypothesis.parts:
-                edits = {**one.edits, **edits}
-        yield replace(hypothesis, edits=edits)
+        found = {one.key: one.edits for one in propose_steps(asked) if one.key in hypothesis.parts}
+        yield replace(hypothesis, edits=join_edits(*(found[key] for key in hypothesis.parts)))
     else:
         yield from (one for one in propose(asked) if one.key == hypothesis.key)
 
 
 def _left_on(asked: Asked, hypothesis: Hypothesis) -> float | None:
-    return next((left for one in _again(asked, hypothesis) if (left := measure_left(asked, one)) is not None), None)
+    try:
+        again = list(_again(asked, hypothesis))
+    except Exception:  # noqa: BLE001 - what a unit says of this input
+        return None
+    return next((left for one in again if (left := measure_left(asked, one)) is not None), None)
 
 
 def _told_apart(tried: _Tried, ask_again: Callable[[], Asked | None]) -> list[tuple[Hypothesis, float]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,23 @@ def leave_out(number: int = 0) -> Edit:
 
     def edit(step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return tensors_of([args, kwargs])[number].clone()
+
+    return edit
+
+
+def join_edits(first: Mapping[int, Edit], second: Mapping[int, Edit]) -> dict[int, Edit]:
+    """Both, also of one step."""
+    both = {number: _in_turn(first[number], second[number]) for number in first.keys() & second.keys()}
+    return {**first, **second, **both}
+
+
+def _in_turn(first: Edit, second: Edit) -> Edit:
+    def edit(step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        @wraps(step.function)
+        def function(*own: Any, **named: Any) -> Any:
+            return first(step, own, named)
+
+        return second(replace(step, function=function), args, kwargs)
 
     return edit
 

@@ -294,6 +294,12 @@ def global_pools(step: Step, asked: Asked) -> Iterator[Hypothesis]:
         return
     size = output.shape[2:]
     largest = "max" in step.name
+    own = asked.settings.get("output_size")
+    for other in dict.fromkeys((*((tuple(own) if isinstance(own, list) else own,) if own else ()), 1, 2, 3, 6, 7)):
+        if _pair(other) is not None and _pair(other) != tuple(size):
+            text = f"the output size is {_say(_pair(other))}, the reference's {_say(list(size))}"
+            edits = {step.number: step.altered(output_size=other)}
+            yield Hypothesis("output size", text, f"output_size={_say(list(size))}", edits, is_read=other == own)
     pool = getattr(functional, f"adaptive_{'avg' if largest else 'max'}_pool{tensor.ndim - 2}d")
     kinds = ("maximum", "average")
     text = f"the {kinds[largest]} is pooled, not the {kinds[not largest]}"

@@ -21,11 +21,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from parity.causes.steps import CALL, LOOKS, VIEWS, Edit, Step, name_of_function, tensors_of
+from parity.causes.steps import CALL, LOOKS, VIEWS, Edit, Step, count_work, name_of_function, tensors_of
 from twins.tensors import flatten, refill
 
-OVERHEAD = 1 << 11
-"""Elements that as much work goes into as into the call of any function."""
+MOST_RECORDED = 1 << 27
+"""Elements of all tensors that are kept of one unit, a gigabyte in float64."""
+SUMMING = frozenset({"conv1d", "conv2d", "conv3d", "linear"})
+"""Functions whose second argument is a weight."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class Watched:
     path: str
     kind: str
     call: int
+
+
+class TooLarge(Exception):  # noqa: N818 - no error
+    """Ends the recording of a unit whose tensors would fill memory."""
 
 
 class _Seen(Exception):  # noqa: N818 - no error
@@ -144,6 +150,7 @@ class _Run(TorchFunctionMode):
     def __init__(self, replay: Replay, edits: Mapping[int, Edit], *, recording: bool, first: int = 0) -> None:
         super().__init__()
         self._first = first
+        self._room = MOST_RECORDED
         self._versions: list[tuple[int, Tensor, int]] = []
         """Of tensors that steps were given and have made, which tell of their being overwritten."""
         self._replay, self._edits, self._recording = replay, edits, recording
@@ -222,6 +229,7 @@ class _Run(TorchFunctionMode):
             with self._apart():
                 output = original(module, *args, **kwargs)
                 if self._recording:
+                    self._take_room(tensors_of(output))
                     self._replay.memo[path, number] = _copied(output)
                     self._note_inner(path, output)
             return output
@@ -280,7 +288,8 @@ class _Run(TorchFunctionMode):
                 self._edits, self._count = edits, end  # whatever the edit has called
         if not self._recording:
             output = function(*args, **kwargs)
-            self._replay.work += OVERHEAD + sum(tensor.numel() for tensor in tensors_of(output))
+            weight = args[1] if len(args) > 1 and name in SUMMING else kwargs.get("weight")
+            self._replay.work += count_work(weight, tensors_of(output))
             return output
         given = tensors_of([args, kwargs])
         versions = [tensor._version for tensor in given]
@@ -294,9 +303,16 @@ class _Run(TorchFunctionMode):
             self._versions += [(number, tensor, version) for tensor, version in zip(given, versions, strict=True)]
         self._versions += [(number, tensor, tensor._version) for tensor in tensors_of(output)]
         self._label(number, name, path, given, output)
+        if name not in VIEWS:
+            self._take_room(tensors_of(output))
         step = Step(number, name, path, function, args, kwargs, output, sources, self._count, labels)
         self.steps[place] = step
         return output
+
+    def _take_room(self, tensors: list[Tensor]) -> None:
+        self._room -= sum(tensor.numel() for tensor in tensors)
+        if self._room < 0:
+            raise TooLarge
 
     def first_overwritten(self) -> int | None:
         """The first step that was given, or made, what was overwritten then."""

@@ -86,6 +86,23 @@ def _constant(step: Step) -> Iterator[Number]:
         yield Number("constant", float(step.args[place]), step.number, lambda _, value: _with_argument(place, value))
 
 
+def _padding(step: Step) -> Iterator[Number]:
+    """The value that a convolution is padded with."""
+    padding = step.bind().get("padding", 0)
+    sides = [padding] * (step.tensors[0].ndim - 2) if isinstance(padding, int) else padding
+    if isinstance(sides, list | tuple) and any(sides):
+        yield Number("value of padding", 0.0, step.number, lambda _, value: _padded(list(sides), value))
+
+
+def _padded(sides: list[int], value: float) -> Edit:
+    def edit(step: Step, args: Any, kwargs: Any) -> Any:
+        features = step.bind(args, kwargs)["input"]
+        padded = functional.pad(features, [side for one in reversed(sides) for side in (one, one)], value=value)
+        return step.altered(input=padded, padding=0)(step, args, kwargs)
+
+    return edit
+
+
 def _with_argument(place: int, value: float) -> Edit:
     def edit(step: Step, args: Any, kwargs: Any) -> Any:
         return step.function(*args[:place], value, *args[place + 1 :], **kwargs)
@@ -96,6 +113,7 @@ def _with_argument(place: int, value: float) -> Edit:
 MAKERS: Mapping[str, Callable[[Step], Iterator[Number]]] = {
     "leaky_relu": _slope,
     "leaky_relu_": _slope,
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _padding),
     **dict.fromkeys(("batch_norm", "layer_norm", "group_norm", "instance_norm"), _epsilon),
     **dict.fromkeys(("mul", "__rmul__", "div", "true_divide", "add", "__radd__", "sub", "__rsub__"), _constant),
 }

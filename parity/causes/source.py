@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,19 @@ def _parsed(kind: type) -> tuple[Path, ast.ClassDef] | None:
     try:
         code = next(one.__code__ for one in vars(kind).values() if hasattr(one, "__code__"))
         file = Path(code.co_filename).resolve()
-        tree = ast.parse(file.read_text(encoding="utf-8"))
+        classes = _classes(file, file.stat().st_mtime)
     except (OSError, StopIteration, ValueError, SyntaxError):
         return None
     if any(file.is_relative_to(folder) for folder in OWN) or not is_users_class(kind):
         return None
-    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == kind.__name__]
-    return (file, classes[-1]) if classes else None
+    return (file, classes[kind.__name__]) if kind.__name__ in classes else None
+
+
+@lru_cache(maxsize=16)
+def _classes(file: Path, _: float) -> dict[str, ast.ClassDef]:
+    """The classes of a file, as it was changed last, by name."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
 
 
 def is_users_class(kind: type) -> bool:

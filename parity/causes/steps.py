@@ -154,6 +154,18 @@ def tensors_of(value: Any) -> list[Tensor]:
     return [tensor for tensor in flatten(value) if isinstance(tensor, Tensor)]
 
 
+def count_work(weight: Any, made: list[Tensor]) -> int:
+    """How much work it is to make some tensors, in elements that are made: with a weight, many are summed for each."""
+    summed = weight[0].numel() if isinstance(weight, Tensor) and weight.ndim > 1 else 1
+    return OVERHEAD + sum(tensor.numel() for tensor in made) * max(1, summed // SUMMED)
+
+
+OVERHEAD = 1 << 12
+"""Elements that as much work goes into as into the call of any function."""
+SUMMED = 16
+"""Products that are summed in the time in which one element is made."""
+
+
 def name_of_function(function: Any) -> str:
     """As steps are called: a property of a tensor by its own name."""
     name = getattr(function, "__name__", "")

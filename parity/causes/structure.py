@@ -31,6 +31,11 @@ def sums(step: Step, asked: Asked) -> Iterator[Hypothesis]:
             break  # a hypothesis about attention
         text = f"{_other(step, number)} is not {'subtracted' if 'sub' in step.name else 'added'}"
         yield Hypothesis("term missing", text, "give the sum all of its terms", {step.number: leave_out(number)})
+    if len(step.tensors) == 1 and step.name in ("add", "__radd__"):
+        (value,) = (one for one in step.args if isinstance(one, int | float))
+        text = f"{value:g} is added twice to {_label(step, 0)}"
+        twice = follow_by(lambda x: x + value)
+        yield Hypothesis("constant twice", text, "add it once", {step.number: twice})
     yield from _constants(step)
     yield from _activated_before(step, asked)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from parity.causes.replay import Replay, Watched
 from parity.causes.rules import SETTINGS
 from parity.causes.settings import find_difference
 from parity.causes.source import find_line
+from parity.causes.steps import count_work, tensors_of
 from parity.causes.tensors import Weight
 from parity.engine.conventions import Convention
 from parity.engine.passes import Passes
@@ -31,7 +33,7 @@ from parity.pairing.tensors import Slot
 from parity.verdicts.report import ATTRIBUTES_SITE, OUTPUT_SITE, Cause, Guilty
 from twins.tensors import flatten, paddle_to_torch, refill, torch_to_paddle
 
-FORWARDS = 6
+FORWARDS = 3
 """What may be made of hypotheses altogether, in forward passes of the reference."""
 BUILT = SETTINGS | {"momentum", "dropout rate", "kind of dropout", "ceil_mode", "exclusive", "groups", "bias missing"}
 """Names of causes that are mended where the layer is built."""
@@ -60,8 +62,13 @@ class Reasons:
     ours: Mapping[str, ModuleInfo]
     theirs: Mapping[str, ModuleInfo]
     likely: Likely = field(default_factory=Likely)
-    _elements: int = 0
-    """What the reference's layers make of all inputs."""
+    _work: int = 0
+    """Of the reference's layers on all inputs."""
+
+    @cached_property
+    def _exact(self) -> dict[str, nn.Module]:
+        """The modules of the float64 reference."""
+        return dict(self.passes.exact.named_modules())
 
     def find(self, guilty: Sequence[Guilty]) -> list[Guilty]:
         """The same, with causes."""
@@ -75,7 +82,7 @@ class Reasons:
             for fault in found:
                 units[fault.layer.input].append(fault)
         given = {name: self._capture(name, found) for name, found in units.items()}
-        self.likely.left += FORWARDS * self._elements
+        self.likely.left += FORWARDS * self._work
         return [self._explained(one, faults[one.path, one.call, one.site], given) for one in guilty]
 
     def _faults_of(self, guilty: Guilty) -> list[Fault]:
@@ -91,7 +98,7 @@ class Reasons:
         if guilty.site == ATTRIBUTES_SITE:
             return replace(guilty, cause=self._placed(guilty, self._read(guilty)))
         questions = [asked for fault in faults if (asked := self._ask(fault, given[fault.layer.input])) is not None]
-        if not questions:
+        if not questions or not _can_be_repeated(questions[0]):
             return guilty
         self.passes.progress(f"cause of {guilty.path or 'the network'}")
         found = explain(
@@ -107,6 +114,9 @@ class Reasons:
 
     def _alone(self, guilty: Guilty, cause: Cause) -> Cause:
         """The cause, or that a layer of the port's has no counterpart, where it seems that one is left out."""
+        if cause.name == "constant twice" and self._is_folded(guilty.path):
+            text = f"{cause.text}: the port keeps |weight| + epsilon, its magnitude not being taken by the port's code"
+            return replace(cause, name="scale epsilon added", text=text, fix="take abs(weight), or add no epsilon")
         if cause.name not in LEFT_OUT:
             return cause
         known = {match.port[0] for match in self.matched.matches}
@@ -118,10 +128,14 @@ class Reasons:
         if not alone:
             return cause
         said = ", ".join(f"`{path}`" for path in alone[:3]) + (", …" if len(alone) > 3 else "")
-        text = f"the port's {said} has no counterpart, and changes nothing here: {cause.text}"
+        have = "have" if len(alone) > 1 else "has"
+        text = f"the port's {said} {have} no counterpart, and nothing shows of it: {cause.text}"
         return replace(
             cause, name="layer without counterpart", text=text, fix="load it, or share the one that is loaded"
         )
+
+    def _is_folded(self, path: str) -> bool:
+        return any(match.operation == "fold" and match.reference[0] == path for match in self.matched.matches)
 
     def _read(self, guilty: Guilty) -> Cause | None:
         difference = find_difference(self.ours[guilty.path], self.theirs[guilty.port])
@@ -149,7 +163,7 @@ class Reasons:
 
     def _capture(self, name: str, faults: Sequence[Fault]) -> dict[str, list[tuple[Given, dict[str, int]]]]:
         """What the units of these faults are given on an input, call by call, and how often others ran before."""
-        exact = dict(self.passes.exact.named_modules())
+        exact = self._exact
         units = [unit for fault in faults if (unit := self._unit(fault, exact)) is not None]
         found: dict[str, list[tuple[Given, dict[str, int]]]] = {unit.path: [] for unit in units}
         calls: dict[str, int] = {unit.key_path: 0 for unit in units}
@@ -167,7 +181,7 @@ class Reasons:
             return hook
 
         def after(module: nn.Module, args: Any, output: Any) -> None:
-            self._elements += sum(tensor.numel() for tensor in flatten(output))
+            self._work += count_work(getattr(module, "weight", None), tensors_of(output))
 
         leaves = [module for module in exact.values() if not any(True for _ in module.children())]
         handles += [module.register_forward_hook(after) for module in leaves]
@@ -183,7 +197,7 @@ class Reasons:
         return found
 
     def _ask(self, fault: Fault, given: Mapping[str, Any]) -> Asked | None:
-        exact = dict(self.passes.exact.named_modules())
+        exact = self._exact
         unit = self._unit(fault, exact)
         if unit is None:
             return None
@@ -201,7 +215,7 @@ class Reasons:
         if number >= len(fault.tensors):
             return None
         reference, port = self.ours.get(fault.layer.path), self.theirs.get(fault.layer.port)
-        asked = Asked(
+        return Asked(
             replay,
             fault.tensors,
             number,
@@ -211,15 +225,6 @@ class Reasons:
             is_network=unit.path == "" and fault.key.kind == "output",
             finish=_finish(self.passes.convention, fault),
         )
-        return asked if self._is_repeated(asked) else None
-
-    def _is_repeated(self, asked: Asked) -> bool:
-        """Whether the unit, run again as it is, gives a tensor to begin with."""
-        try:
-            asked.replay.steps  # noqa: B018 - runs it
-        except Exception:  # noqa: BLE001 - whatever the user's code says of being run apart
-            return False
-        return asked.number < len(asked.replay.baseline)
 
     def _held(self, fault: Fault, unit: _Unit, exact: Mapping[str, nn.Module]) -> dict[int, str]:
         """Modules inside the unit whose outputs the port was given, by id."""
@@ -317,6 +322,15 @@ class Reasons:
         own = refill((args, kwargs), iter([torch_to_paddle(tensor) for tensor in flatten((args, kwargs))]))
         with cast(None, self.passes.port, "float64"), paddle.no_grad():
             return [paddle_to_torch(tensor).clone() for tensor in flatten(Arguments(*own).call(layer))]
+
+
+def _can_be_repeated(asked: Asked) -> bool:
+    """Whether the unit, run again as it is, gives the tensor that is asked about."""
+    try:
+        asked.replay.steps  # noqa: B018 - runs it
+    except Exception:  # noqa: BLE001 - whatever the user's code says of being run apart, or of its size
+        return False
+    return asked.number < len(asked.replay.baseline)
 
 
 def _slots(modules: Mapping[str, ModuleInfo], inside: str) -> list[Slot]:

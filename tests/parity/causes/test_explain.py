@@ -11,14 +11,20 @@ import torch
 from torch import nn
 
 from models_paddle import paddle
+from parity.engine.harness import compare_models
+from parity.networks.modules import paddle_modules, torch_modules
+from parity.pairing.match import give_weights
+from parity.pairing.propose import pair_modules
 from tests.parity.causes.pairs import (
     ATTENTION_IMAGES,
+    IMAGES,
     PaddleAttention,
     PaddleBlock,
     TorchAttention,
     TorchBlock,
     compare,
     only,
+    settle,
 )
 
 pnn = paddle.nn
@@ -67,6 +73,7 @@ def test_settings_of_layers(reference: Callable[[], Any], port: Callable[[], Any
             pnn.Upsample(scale_factor=2, mode="bilinear"),
             "align_corners",
         ),
+        (nn.AdaptiveAvgPool2d(2), pnn.AdaptiveAvgPool2D(3), "output size"),
         (nn.Softmax(1), pnn.Softmax(3), "axis of softmax"),
         (nn.Dropout(0.3), pnn.Dropout(0.3, mode="downscale_in_infer"), "dropout downscales"),
     ],
@@ -126,6 +133,28 @@ def _set(name: str, make: Callable[[Any], Any]) -> Callable[[Any], None]:
         tensor.set_value(np.ascontiguousarray(make(tensor.numpy())))
 
     return edit
+
+
+class PaddedByMean(pnn.Conv2D):
+    """A convolution that pads by the grey of a picture."""
+
+    def forward(self, x: Any) -> Any:
+        padded = paddle.nn.functional.pad(x, [1, 1, 1, 1], value=127.5)
+        return paddle.nn.functional.conv2d(padded, self.weight, self.bias)
+
+
+def test_a_number_that_stands_nowhere_is_solved_for() -> None:
+    report = compare(nn.Sequential(nn.Conv2d(4, 3, 3, padding=1)), pnn.Sequential(PaddedByMean(4, 3, 3)))
+    cause = only(report).cause
+    assert cause is not None
+    assert cause.text == "the value of padding is 127.5, the reference's is 0"
+
+
+def test_two_mistakes_in_one_layer_are_both_named() -> None:
+    port = pnn.Conv2D(4, 3, 3, padding=1, padding_mode="reflect", bias_attr=False)
+    cause = only(compare(nn.Sequential(nn.Conv2d(4, 3, 3, padding=1)), pnn.Sequential(port))).cause
+    assert cause is not None
+    assert set(cause.name.split(" and ")) == {"padding mode", "bias missing"}
 
 
 @pytest.mark.parametrize(
@@ -216,6 +245,23 @@ def test_nothing_is_asked_of_what_agrees(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr("parity.engine.reasons.Reasons.find", fail)
     assert compare(TorchBlock(), PaddleBlock())
+
+
+def test_a_unit_too_large_to_be_kept_has_no_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parity.causes.replay.MOST_RECORDED", 100)
+    guilty = only(compare(TorchBlock(), PaddleBlock("order")))
+    assert guilty.cause is None
+    assert not guilty.reasons
+
+
+def test_the_first_fault_of_a_run_that_stops_there_is_explained() -> None:
+    reference, port = TorchBlock(), PaddleBlock("slope")
+    pairing = pair_modules(torch_modules(settle(reference)), paddle_modules(port), None)
+    give_weights(reference, port, pairing, {})
+    report = compare_models(reference, port, IMAGES, mode="isolated", dtypes=["float64"], fail_fast=True)
+    cause = only(report).cause
+    assert cause is not None
+    assert (cause.name, cause.text) == ("slope", "the slope is 0.02, the reference's is 0.1")
 
 
 def test_reference_is_left_as_it_was() -> None:

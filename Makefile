@@ -21,14 +21,14 @@ help: ## list the targets
 
 install: $(VENV)/.installed ## make .venv and install the commands into it
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[cpu,demo]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,demo]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[cpu,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,dev]'
 	@touch $@
 
 demo: install ## convert a full-size stand-in checkpoint and compare both frameworks on a photograph
@@ -49,10 +49,10 @@ test-kernels: $(VENV)/.installed-dev ## run the numeric tests with the kernels o
 test-paddle26: $(PADDLE26)/.installed ## run every test with Paddle 2.6.2, in an environment of its own
 	$(PADDLE26)/bin/python -m pytest $(PYTEST)
 
-$(PADDLE26)/.installed: pyproject.toml
+$(PADDLE26)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(PADDLE26)
 	$(PADDLE26)/bin/python -m pip install --quiet --upgrade pip
-	$(PADDLE26)/bin/python -m pip install --quiet --editable '.[cpu,dev]' 'paddlepaddle==2.6.2'
+	$(PADDLE26)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,dev]' 'paddlepaddle==2.6.2'
 	@touch $@
 
 fuzz: $(VENV)/.installed-dev ## read damaged and hostile files for five minutes

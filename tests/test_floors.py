@@ -64,7 +64,11 @@ def test_imports_go_down(floors: tuple[tuple[str, ...], ...]) -> None:
 
 def test_every_folder_has_its_floor() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
-    rooms = {f"parity.{path.stem}" for path in (ROOT / "parity").iterdir() if not path.name.startswith("__")}
+    rooms = {
+        f"parity.{path.stem}"
+        for path in (ROOT / "parity").iterdir()
+        if path.suffix in ("", ".py") and path.name[:2] != "__"
+    }
     assert packages | {"cli"} == {room for rooms in HOUSE for room in rooms}
     assert rooms == {room for rooms in PARITY for room in rooms}
 

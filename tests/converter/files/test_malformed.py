@@ -49,7 +49,7 @@ TENSORS = {
     "strides without shape": tensor(shape=()),
     "shape no tuple": tensor(shape=4),
     "shape of strings": tensor(shape=("2", "2")),
-    "40 dimensions": tensor(shape=(1,) * 40, strides=(1,) * 40),
+    "70 dimensions": tensor(shape=(1,) * 70, strides=(1,) * 70),
     "repeated beyond memory": tensor(shape=(1 << 47,), strides=(0,)),
     "storage larger than its bytes": tensor(storage(count=5)),
     "storage larger than any": tensor(storage(count=1 << 47)),

@@ -60,7 +60,7 @@ def test_state_dicts_saved_by_paddle(path: Path, protocol: int) -> None:
 def test_names_of_numpy_2(path: Path, protocol: int) -> None:
     content = pickle.dumps(ARRAYS, protocol)
     names = content.replace(b"cnumpy.core.multiarray\n", b"cnumpy._core.multiarray\n")
-    assert names != content
+    assert b"cnumpy._core.multiarray\n" in names
     path.write_bytes(names)
     assert_same_tensors(read_pdparams(path), ARRAYS)
 

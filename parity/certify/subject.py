@@ -120,7 +120,7 @@ class Subject:
     @cached_property
     def port_kit(self) -> Kit:
         """The port's own parts. The twin's are the toolkit's."""
-        given = carry_schedule(read_parts(self.parts, "port"))
+        given = carry_schedule(read_parts(self.parts, "port"), lambda: self.make_port(loaded=False))
         if self.config is not None:
             return {**read_config(self.config), **given}
         if self.port is None:

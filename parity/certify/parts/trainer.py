@@ -111,15 +111,19 @@ def make_torch(
     return own, torch.optim.lr_scheduler.LambdaLR(own, lambda step: float(schedule(step)) / base)
 
 
-def carry_schedule(kit: Kit) -> Kit:
-    """`kit` of a port, with the schedule that its optimiser carries: tried on a small layer."""
-    from models_paddle import paddle
+def carry_schedule(kit: Kit, build: Callable[[], Any]) -> Kit:
+    """`kit` of a port with the schedule that its optimiser carries, if it does: tried on the network of `build`.
 
+    What the optimiser raises is for the gate to say that needs it.
+    """
     part = kit.get("optimiser")
     if part is None or part.run is None or "schedule" in kit:
         return kit
-    layer = paddle.nn.Conv2D(1, 1, 1)
-    _, schedule = make_paddle(layer, layer.parameters(), optimiser=part.run, schedule=None)
+    model = build()
+    try:
+        _, schedule = make_paddle(model, model.parameters(), optimiser=part.run, schedule=None)
+    except Exception:  # noqa: BLE001 - whatever the user's code raises
+        return kit
     return kit if schedule is None else {**kit, "schedule": Part(part.code, carried_by_the_optimiser)}
 
 

@@ -5,14 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from cityscapes.layout import decode, list_samples
+from families import get_family
+from models_paddle import paddle
 from parity.certify.catalogue import GATES
 from parity.certify.gate import Outcome
 from parity.certify.parts.functions import read_parts
+from parity.certify.parts.kit import Part
+from parity.certify.parts.loaders import FunctionSource
 from parity.certify.subject import Subject
 from parity.errors import ParityInputError
+from recipe.augmentation import Augmentation
 from tests.parity.certify.cases import make_subject, outcome_of
+from tests.parity.certify.wrong_parts import MISTAKES
 
 OWN = "tests.parity.certify.own_parts:"
 PORT = "tests.parity.renamed_port:build"
@@ -147,3 +155,60 @@ def test_a_users_error_names_its_line(tmp_path: Path) -> None:
     assert outcome.verdict == "not run"
     assert "IndexError" in outcome.reason
     assert "(broken.py:2)" in outcome.reason
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_in_a_function_fails_at_its_gate(name: str, folder: Path) -> None:
+    part, gate = MISTAKES[name]
+    outcome = judge(folder, gate, **{part: f"tests.parity.certify.wrong_parts:{name}"})
+    assert outcome.verdict == "failed", outcome.reason
+
+
+@pytest.mark.parametrize("name", ["decay_of_another_recipe", "decay_by_name"])
+def test_a_mistake_in_decay_is_not_blamed_on_the_optimiser(name: str, folder: Path) -> None:
+    outcome = judge(folder, "optimiser", optimiser=f"tests.parity.certify.wrong_parts:{name}")
+    assert outcome, outcome.reason
+
+
+def augment(root: str, **changes: Any) -> Any:
+    """A loader as a porter writes it, by the recipe's own augmentation, with a small crop."""
+    samples = [decode(sample) for sample in list_samples(Path(root), "train")]
+    own: dict[str, Any] = {"preprocessing": get_family("official").preprocessing, "crop": SMALL_CROP, **changes}
+    rng = np.random.default_rng(7)
+    for number in range(40):
+        sample = samples[number % len(samples)]
+        image, labels = Augmentation(**own)(sample.pixels, sample.label, rng)
+        yield {"img": paddle.to_tensor(image[None]), "label": paddle.to_tensor(labels[None])}
+
+
+SMALL_CROP = (97, 97)
+LOADERS = {
+    "right": ({}, ""),
+    "scales": ({"scales": tuple(0.5 + step / 10 for step in range(16))}, "least scale"),
+    "never mirrored": ({"mirror": False}, "mirrored"),
+    "another family's pixels": ({"preprocessing": get_family("mmseg").preprocessing}, "values"),
+    "crop": ({"crop": (65, 65)}, "65×65"),
+}
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_a_loader_is_judged_by_what_it_does_to_charts(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    changes, words = LOADERS[name]
+    source = FunctionSource(lambda root: augment(root, **changes))
+    source.size, source.shrunk, source.most = (128, 256), 8, 300
+    subject = make_subject(tmp_path)
+    monkeypatch.setitem(subject.__dict__, "port_kit", {**subject.port_kit, "loader": Part("my_loader", source)})
+    outcome = outcome_of("training data", subject)
+    assert bool(outcome) == (name == "right"), outcome.reason
+    assert words in outcome.reason
+
+
+def test_a_loader_that_gives_something_else(tmp_path: Path) -> None:
+    subject = make_subject(tmp_path)
+    source = FunctionSource(lambda root: [np.zeros(3)])
+    subject.__dict__["port_kit"] = {**subject.port_kit, "loader": Part("my_loader", source)}
+    outcome = outcome_of("training data", subject)
+    assert outcome.verdict == "not run"
+    assert "gives (3,), not (N, C, H, W) and (N, H, W)" in outcome.reason

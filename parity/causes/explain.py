@@ -21,7 +21,7 @@ from torch import Tensor
 from parity.causes.facts import measure_facts
 from parity.causes.hypotheses import Asked, Hypothesis, join_edits
 from parity.causes.replay import Replay
-from parity.causes.results import on_inputs, on_results
+from parity.causes.results import on_inputs, on_outputs, on_results
 from parity.causes.rules import SETTINGS, propose, propose_steps
 from parity.causes.solve import propose_solved
 from parity.causes.tensors import Weight, explain_tensor
@@ -31,6 +31,10 @@ from twins.tensors import refill
 
 SPREAD = 8.0
 """Standard deviation of the random input on which hypotheses are compared with each other."""
+ROUNDING = 1e-15
+"""Of the RMS: what a proved hypothesis leaves at least, in double precision."""
+EXACTER = 100.0
+"""Times as near: a hypothesis that repeats the port's output so much better than another is the right one."""
 MOST_TRIED = 1500
 RIVALS_WORK = 1 << 22
 """What may be made of further hypotheses where one is proved: those that are near it come next."""
@@ -136,8 +140,8 @@ def explain(
     read = (one for one in propose_steps(first) if one.is_read)
     for level in (_weights(weights), tried.likely.chosen(propose(first)), read):
         tried.attempt(level, bounded=False)
-    searched = (on_results(first), propose_steps(first))
-    for level in (*(searched if first.is_network else searched[::-1]), on_inputs(first)):
+    outputs = on_outputs(first) if first.is_network else iter(())
+    for level in (outputs, propose_steps(first), on_results(first), on_inputs(first)):
         tried.attempt(level)
     tried.attempt(propose_solved(first))
     tried.attempt(_pairs(first))
@@ -234,7 +238,8 @@ def _told_apart(tried: _Tried, ask_again: Callable[[], Asked | None]) -> list[tu
 
     All of them, where no other input can be had or none repeats it.
     """
-    proved = tried.proved
+    best = max(min(left for _, left in tried.proved), ROUNDING)
+    proved = [(one, left) for one, left in tried.proved if left <= EXACTER * best]
     if len(proved) == 1:
         return proved
     other = _random(tried.questions[0])
@@ -242,13 +247,18 @@ def _told_apart(tried: _Tried, ask_again: Callable[[], Asked | None]) -> list[tu
     kept = [
         number
         for number, own in enumerate(made)
-        if own is None or not any(one is not None and bool(compare_made(own, one)) for one in made[:number])
+        if own is None or not any(one is not None and _are_one(own, one) for one in made[:number])
     ]
     proved = [proved[number] for number in kept]
     asked = ask_again() if len(proved) > 1 else None
     if asked is None:
         return proved
     return [(one, left) for one, left in proved if _left_on(asked, one) is not None] or proved
+
+
+def _are_one(left: Tensor, right: Tensor) -> bool:
+    """Whether two hypotheses make the same of an input, but for rounding."""
+    return compare_made(left, right).relative <= EXACTER * ROUNDING
 
 
 def _random(asked: Asked) -> Asked:

@@ -21,14 +21,19 @@ LOSS_WEIGHTS = (0.4, 0.2, 0.5, 0.1, 0.3, 1.0)
 HALVES = ("float16", "bfloat16")
 
 
+def on_outputs(asked: Asked) -> Iterator[Hypothesis]:
+    """Another output of the network's, or probabilities for logits: nothing is run again for these."""
+    yield from _other_outputs(asked)
+    yield from _probabilities(asked.expected, asked.compared)
+
+
 def on_results(asked: Asked) -> Iterator[Hypothesis]:
     """Something done to the result: activated, turned, resized, another tensor in its place."""
     expected, actual = asked.expected, asked.compared
-    yield from _other_outputs(asked)
+    yield from on_outputs(asked)
     yield from _activated(asked)
     for name, make in _turns(expected).items():
         yield Hypothesis(name, f"it is {name}, the reference's is not", "leave it as it is", result=make)
-    yield from _probabilities(expected, actual)
     yield from _other_layers(asked)
     yield from _sums_of_outputs(asked)
     yield from _resized(asked)

@@ -18,7 +18,8 @@ ITERATIONS = 6
 STEP = 1e-3
 """Of the number, or of one: by how much it is changed to see what comes of it."""
 DIGITS = (3, 6)
-"""To as many digits a number is rounded that somebody may have written."""
+"""To as many digits a number is rounded: one that nobody can have written is what some other fault looks like."""
+GREATEST_EPSILON = 0.1
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,9 @@ def propose_solved(asked: Asked) -> Iterator[Hypothesis]:
         if value is None or abs(value - number.own) <= 1e-9 * abs(number.own):
             continue
         rounded = (float(f"{value:.{digits}g}") for digits in DIGITS)
-        for one in dict.fromkeys([*(kept for near in rounded for kept in (near, float(np.float32(near)))), value]):
-            yield _suppose(asked, number, one)
+        for one in dict.fromkeys(kept for near in rounded for kept in (near, float(np.float32(near)))):
+            if number.name != "epsilon" or 0 < one <= GREATEST_EPSILON:
+                yield _suppose(asked, number, one)
 
 
 def _suppose(asked: Asked, number: Number, value: float) -> Hypothesis:

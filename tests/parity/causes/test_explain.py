@@ -150,6 +150,39 @@ def test_a_number_that_stands_nowhere_is_solved_for() -> None:
     assert cause.text == "the value of padding is 127.5, the reference's is 0"
 
 
+class Fresh(pnn.Layer):
+    """A norm that was never trained: with one variance, whatever scales its output looks like another epsilon."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.conv, self.norm, self.kind = pnn.Conv2D(4, 4, 1), pnn.BatchNorm2D(4), kind
+
+    def forward(self, x: Any) -> Any:
+        y = self.conv(x)
+        return y if self.kind == "left out" else 0.9 * self.norm(y)
+
+
+class FreshReference(nn.Module):
+    """Its reference."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+
+    def forward(self, x: Any) -> Any:
+        return self.norm(self.conv(x))
+
+
+@pytest.mark.parametrize(("kind", "name"), [("left out", "norm missing"), ("scaled", None)])
+def test_an_untrained_norm_is_not_said_to_have_another_epsilon(kind: str, name: str | None) -> None:
+    reference, port = FreshReference().eval(), Fresh(kind)
+    pairing = pair_modules(torch_modules(reference), paddle_modules(port), None)
+    give_weights(reference, port, pairing, {})
+    guilty = only(compare_models(reference, port, IMAGES, mode="isolated", dtypes=["float64"]))
+    assert (guilty.cause and guilty.cause.name) == name
+    assert name or "it is 0.9 times the reference's" in guilty.facts
+
+
 def test_two_mistakes_in_one_layer_are_both_named() -> None:
     port = pnn.Conv2D(4, 3, 3, padding=1, padding_mode="reflect", bias_attr=False)
     cause = only(compare(nn.Sequential(nn.Conv2d(4, 3, 3, padding=1)), pnn.Sequential(port))).cause

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from parity.causes.activations import OTHERS, SLOPES
 from parity.causes.hypotheses import Asked, Hypothesis
-from parity.causes.layers import make_resizes
+from parity.causes.pooling import make_resizes
 
 Make = Callable[[Tensor], Tensor]
 MOST_CHANNELS = 4096

@@ -7,30 +7,34 @@ from collections.abc import Iterator
 from parity.causes.activations import FUNCTIONS, called_activations, moved_activations, other_activations
 from parity.causes.attention import SOFTMAXES, fills, masks, scaled_products, softmaxes
 from parity.causes.hypotheses import Asked, Hypothesis, Rule
-from parity.causes.layers import convolutions, dropouts, global_pools, linears, norms, pools, resizes
+from parity.causes.layers import convolutions, linears
+from parity.causes.layout import (
+    axes_exchanged,
+    embeddings,
+    flips,
+    left_out,
+    matrix_products,
+    picked,
+    rearrangements,
+    sequences,
+    splits,
+    views,
+)
+from parity.causes.norms import norms
+from parity.causes.pooling import dropouts, global_pools, pools, resizes
 from parity.causes.results import on_inputs, on_results
 from parity.causes.steps import CALL, VIEWS, Step
 from parity.causes.structure import (
     PRODUCTS,
     SUMS,
     attributes,
-    axes_exchanged,
     calls,
     concatenations,
-    embeddings,
     exchanged_calls,
-    flips,
-    left_out,
-    matrix_products,
     other_terms,
     passes,
-    picked,
     products,
-    rearrangements,
-    sequences,
-    splits,
     sums,
-    views,
 )
 
 SETTINGS = frozenset({"epsilon", "slope", "stride", "padding", "dilation", "padding mode", "kernel size"})

@@ -123,6 +123,10 @@ class Step:
         """The tensors that it gives."""
         return tensors_of(self.output)
 
+    def label(self, number: int) -> str:
+        """What its tensor of that number is, for people."""
+        return self.labels[number] if number < len(self.labels) else "it"
+
     def bind(self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Its arguments by name, defaults included where Python can be asked for them."""
         args, kwargs = (self.args, self.kwargs) if args is None else (args, kwargs or {})

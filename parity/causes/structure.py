@@ -7,13 +7,12 @@ from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from parity.causes.activations import FUNCTIONS, SLOPES, apply_like, name_of
 from parity.causes.attention import is_mask
-from parity.causes.hypotheses import Asked, Hypothesis, follow_by, leave_out, replace_by
-from parity.causes.layers import EPSILONS
+from parity.causes.hypotheses import Asked, Hypothesis, follow_by, leave_out
+from parity.causes.norms import EPSILONS
 from parity.causes.steps import CALL, Edit, Step
 
 MOST_JOINED = 4
@@ -33,7 +32,7 @@ def sums(step: Step, asked: Asked) -> Iterator[Hypothesis]:
         yield Hypothesis("term missing", text, "give the sum all of its terms", {step.number: leave_out(number)})
     if len(step.tensors) == 1 and step.name in ("add", "__radd__"):
         (value,) = (one for one in step.args if isinstance(one, int | float))
-        text = f"{value:g} is added twice to {_label(step, 0)}"
+        text = f"{value:g} is added twice to {step.label(0)}"
         twice = follow_by(lambda x: x + value)
         yield Hypothesis("constant twice", text, "add it once", {step.number: twice})
     yield from _constants(step)
@@ -64,19 +63,19 @@ def other_terms(step: Step, asked: Asked) -> Iterator[Hypothesis]:
                 changed[number] = tensor.clone()
                 return one.function(*changed, **kwargs)
 
-            text = f"{label} stands in the sum, not {_label(step, number)}"
-            yield Hypothesis("another term", text, f"use {_label(step, number)}", {step.number: exchanged})
+            text = f"{label} stands in the sum, not {step.label(number)}"
+            yield Hypothesis("another term", text, f"use {step.label(number)}", {step.number: exchanged})
 
 
 def products(step: Step, asked: Asked) -> Iterator[Hypothesis]:
     """A factor left out, or applied twice."""
     for number in _operands(step):
         verb = "divided by" if "div" in step.name else "multiplied by"
-        text = f"{_label(step, number)} is not {verb} {_other(step, number)}"
+        text = f"{step.label(number)} is not {verb} {_other(step, number)}"
         yield Hypothesis("factor missing", text, f"apply {_other(step, number)}", {step.number: leave_out(number)})
     if len(step.tensors) == 2 and step.name == "mul":
         for number in (0, 1):
-            text = f"{_label(step, number)} is applied twice"
+            text = f"{step.label(number)} is applied twice"
 
             def twice(one: Step, args: Any, kwargs: Any, number: int = number) -> Any:
                 return one.function(*args, **kwargs) * args[number]
@@ -93,12 +92,8 @@ def _operands(step: Step) -> list[int]:
 
 def _other(step: Step, number: int) -> str:
     if len(step.tensors) > 1:
-        return _label(step, 1 - number)
+        return step.label(1 - number)
     return next((f"{value:g}" for value in step.args if isinstance(value, int | float)), "the constant")
-
-
-def _label(step: Step, number: int) -> str:
-    return step.labels[number] if number < len(step.labels) else "it"
 
 
 def _constants(step: Step) -> Iterator[Hypothesis]:
@@ -112,7 +107,7 @@ def _constants(step: Step) -> Iterator[Hypothesis]:
                 changed[number] = args[number].flip(axis)
                 return one.function(*changed, **kwargs)
 
-            text = f"{_label(step, number)} is in the opposite order of channels"
+            text = f"{step.label(number)} is in the opposite order of channels"
             yield Hypothesis(
                 "constants reversed", text, "give them in the order of the channels", {step.number: reverse}
             )
@@ -129,7 +124,7 @@ def _activated_before(step: Step, asked: Asked) -> Iterator[Hypothesis]:
             changed[number] = function(args[number].clone())
             return own.function(*changed, **kwargs)
 
-        text = f"{_label(step, number)} goes through {kind} before the sum, and the sum does not"
+        text = f"{step.label(number)} goes through {kind} before the sum, and the sum does not"
         edits: dict[int, Edit] = {step.number: first, one.number: leave_out()}
         yield Hypothesis("activation before the sum", text, f"add first, {kind} after", edits)
 
@@ -144,84 +139,10 @@ def concatenations(step: Step, asked: Asked) -> Iterator[Hypothesis]:
         def joined(one: Step, args: Any, kwargs: Any, order: tuple[int, ...] = order) -> Any:
             return one.function([args[0][number] for number in order], *args[1:], **kwargs)
 
-        said = ", ".join(_label(step, number) for number in order)
+        said = ", ".join(step.label(number) for number in order)
         text = f"joined in another order: {said}"
         fix = f"concatenate {', '.join(step.labels[:count])}"
         yield Hypothesis("order of concatenation", text, fix, {step.number: joined})
-
-
-def rearrangements(step: Step, asked: Asked) -> Iterator[Hypothesis]:
-    """A transposition left out, or made by reshaping."""
-    tensor, output = step.tensors[0], step.outputs[0]
-    what = _label(step, 0)
-    if tensor.shape == output.shape:
-        yield Hypothesis(
-            "not transposed",
-            f"{what} is not transposed ({step.name} is left out)",
-            "transpose it",
-            {step.number: leave_out()},
-        )
-    size = list(output.shape)
-    text = f"{what} is reshaped to {_axes(step)}, not transposed"
-    edits = {step.number: replace_by(lambda x: x.reshape(size))}
-    yield Hypothesis("reshaped for transposed", text, "transpose, then reshape", edits)
-
-
-def axes_exchanged(step: Step, asked: Asked) -> Iterator[Hypothesis]:
-    """Of one length, after a transposition."""
-    output, what = step.outputs[0], _label(step, 0)
-    for left, right in combinations(range(output.ndim), 2):
-        other = follow_by(lambda x, axes=(left, right): x.transpose(*axes))
-        if output.shape[left] == output.shape[right]:
-            text = f"axes {left} and {right} of {what} are exchanged"
-            yield Hypothesis("axes exchanged", text, f"{step.name} as the reference does", {step.number: other})
-
-
-def _axes(step: Step) -> str:
-    return f"{step.outputs[0].ndim} axes"
-
-
-def picked(step: Step, asked: Asked) -> Iterator[Hypothesis]:
-    """Another of a row of things, or their mean, where one is picked by its number."""
-    key = step.args[1] if len(step.args) > 1 else None
-    keys = key if isinstance(key, tuple) else (key,)
-    axes = [axis for axis, one in enumerate(keys) if type(one) is int]
-    if len(axes) != 1 or any(one is Ellipsis or one is None for one in keys):
-        return
-    axis, what = axes[0], _label(step, 0)
-    picks: dict[str, Any] = {
-        "the first": lambda x: x.select(axis, 0),
-        "the last": lambda x: x.select(axis, -1),
-        "the mean": lambda x: x.mean(axis),
-        "the maximum": lambda x: x.amax(axis),
-        "the sum": lambda x: x.sum(axis),
-    }
-    for name, pick in picks.items():
-        text = f"{name} of {what} along axis {axis} is taken, not number {keys[axis]}"
-        yield Hypothesis("another pick", text, f"take number {keys[axis]}", {step.number: replace_by(pick)})
-
-
-def embeddings(step: Step, asked: Asked) -> Iterator[Hypothesis]:
-    """A row of zeros, as Paddle gives for `padding_idx`."""
-    own = asked.settings.get("padding_idx")
-    for index in dict.fromkeys((own, 0)):
-        if type(index) is not int or index < 0:
-            continue
-
-        def zeroed(one: Step, args: Any, kwargs: Any, index: int = index) -> Any:
-            given = one.bind(args, kwargs)["input"]
-            return one.function(*args, **kwargs).masked_fill((given == index).unsqueeze(-1), 0.0)
-
-        text = f"row {index} gives zeros (padding_idx={index}), the reference looks it up"
-        yield Hypothesis("padding row", text, "leave padding_idx out", {step.number: zeroed}, is_read=index == own)
-
-
-def left_out(step: Step) -> Iterator[Hypothesis]:
-    """A function of one tensor left out."""
-    what = _label(step, 0)
-    yield Hypothesis(
-        f"{step.name} left out", f"{step.name} of {what} is left out", f"apply {step.name}", {step.number: leave_out()}
-    )
 
 
 def attributes(asked: Asked) -> Iterator[Hypothesis]:
@@ -248,46 +169,6 @@ def attributes(asked: Asked) -> Iterator[Hypothesis]:
                         yield Hypothesis(title, text, f"{name}={own:g}", edits, attributes=changed, is_read=is_own)
 
 
-def flips(step: Step, asked: Asked) -> Iterator[Hypothesis]:
-    """Left out."""
-    yield Hypothesis(
-        "not reversed", f"{_label(step, 0)} is not reversed (flip is left out)", "flip it", {step.number: leave_out()}
-    )
-
-
-def splits(step: Step, asked: Asked) -> Iterator[Hypothesis]:
-    """The parts in another order."""
-    count = len(step.outputs)
-    if not 2 <= count <= MOST_JOINED or len({tensor.shape for tensor in step.outputs}) > 1:
-        return
-    for order in list(permutations(range(count)))[1:]:
-        edit = follow_by(lambda parts, order=order: tuple(parts[number] for number in order))
-        text = f"the parts of {_label(step, 0)} are taken in the order {', '.join(str(one + 1) for one in order)}"
-        yield Hypothesis("order of parts", text, "take them in the order they stand in", {step.number: edit})
-
-
-def views(step: Step, asked: Asked) -> Iterator[Hypothesis]:
-    """One axis divided into the same factors in another order."""
-    tensor, output = step.tensors[0], step.outputs[0]
-    before, after = list(tensor.shape), list(output.shape)
-    lead = 0
-    while lead < min(len(before), len(after)) and before[lead] == after[lead]:
-        lead += 1
-    if len(after) - lead not in (2, 3, 4) or len(after) <= len(before):
-        return
-    for left, right in combinations(range(lead, len(after)), 2):
-        size = list(after)
-        size[left], size[right] = size[right], size[left]
-
-        def divided(one: Step, args: Any, kwargs: Any, size: list[int] = size, axes: Any = (left, right)) -> Any:
-            return args[0].reshape(size).transpose(*axes)
-
-        text = (
-            f"{_label(step, 0)} is divided with its parts {left - lead + 1} and {right - lead + 1} the other way round"
-        )
-        yield Hypothesis("layout of parts", text, "reshape in the reference's order", {step.number: divided})
-
-
 def calls(step: Step, asked: Asked) -> Iterator[Hypothesis]:
     """A layer left out, or called once more; its result unused."""
     assert step.name == CALL
@@ -297,7 +178,7 @@ def calls(step: Step, asked: Asked) -> Iterator[Hypothesis]:
         if [one.shape for one in step.outputs] == [tensor.shape]:
             joined = len([one for one in step.tensors if one.shape == tensor.shape]) > 1
             name = "term missing" if joined else "layer left out"
-            given = f", {_label(step, number)} goes on" if joined else ""
+            given = f", {step.label(number)} goes on" if joined else ""
             yield Hypothesis(name, f"{place} is left out{given}", f"call {place}", {step.number: leave_out(number)})
 
 
@@ -363,50 +244,3 @@ def _give(asked: Asked, made: list[Step], other: Step) -> Edit:
         return output.clone()
 
     return edit
-
-
-def matrix_products(step: Step, asked: Asked) -> Iterator[Hypothesis]:
-    """An operand transposed, or the product scaled by the root of the width that is summed over."""
-    if len(step.tensors) != 2:
-        return
-    for number, tensor in enumerate(step.tensors):
-        if tensor.ndim >= 2 and tensor.shape[-1] == tensor.shape[-2]:
-
-            def turned(one: Step, args: Any, kwargs: Any, number: int = number) -> Any:
-                changed = list(args)
-                changed[number] = args[number].transpose(-1, -2)
-                return one.function(*changed, **kwargs)
-
-            text = f"the product is with {_label(step, number)} transposed"
-            yield Hypothesis(
-                "not transposed", text, "multiply from the side that the reference does", {step.number: turned}
-            )
-
-
-def sequences(step: Step, asked: Asked) -> Iterator[Hypothesis]:
-    """Of both directions, the halves exchanged; gates in another order."""
-    output = step.outputs[0]
-
-    def halves(value: Any) -> Any:
-        first, *rest = value
-        return (torch.cat(first.chunk(2, -1)[::-1], -1), *rest)
-
-    if output.shape[-1] % 2 == 0:
-        text = "the backward direction stands before the forward one"
-        yield Hypothesis("directions exchanged", text, "forward first", {step.number: follow_by(halves)})
-    gates = {"lstm": 4, "gru": 3}[step.name]
-    for order in list(permutations(range(gates)))[1:]:
-
-        def reordered(one: Step, args: Any, kwargs: Any, order: tuple[int, ...] = order) -> Any:
-            def weights(value: Any) -> Any:
-                parts = value if isinstance(value, list | tuple) and len(value) > 2 else ()
-                if not parts or not all(isinstance(one, Tensor) and one.shape[0] % gates == 0 for one in parts):
-                    return value
-                return [torch.cat([part.chunk(gates)[gate] for gate in order]) for part in parts]
-
-            return one.function(*[weights(value) for value in args], **kwargs)
-
-        said = ", ".join(str(one + 1) for one in order)
-        yield Hypothesis(
-            "order of gates", f"the gates are taken in the order {said}", "use torch's order", {step.number: reordered}
-        )

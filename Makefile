@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
+IN_DEMO := cd $(DEMO) && PATH="$(CURDIR)/$(BIN):$$PATH"
 PADDLE26 := .venv-paddle26
 PYTEST := --numprocesses=auto --dist=worksteal
 
@@ -14,7 +15,7 @@ OLDEST := ONEDNN_MAX_CPU_ISA=SSE41 MKL_DEBUG_CPU_TYPE=0 MKL_CBWR=COMPATIBLE ATEN
 AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 MKL_DEBUG_CPU_TYPE=5 MKL_CBWR=AVX2 ATEN_CPU_CAPABILITY=avx2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-kernels test-paddle26 fuzz check benchmark docs clean
+.PHONY: help install demo test test-kernels test-paddle26 lines fuzz check benchmark docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -31,12 +32,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,dev]'
 	@touch $@
 
-demo: install ## convert a full-size stand-in checkpoint and compare both frameworks on a photograph
-	@mkdir -p $(DEMO)
-	@test -f $(DEMO)/official.pth || $(BIN)/python -m twins.standin $(DEMO)/official.pth
-	@test -f $(DEMO)/photo.png || $(BIN)/python -m parity.networks.photo $(DEMO)/photo.png
-	$(BIN)/ccnet-convert $(DEMO)/official.pth $(DEMO)/official.pdparams --recurrence 2 --force
-	$(BIN)/ccnet-parity $(DEMO)/official.pth $(DEMO)/official.pdparams --image $(DEMO)/photo.png --input-size 257,385
+demo: install ## convert a full-size stand-in checkpoint, compare both frameworks, and find the mistake in a port
+	@$(BIN)/python -m tests.workspace $(DEMO)
+	$(IN_DEMO) ccnet-convert official.pth demo.pdparams --recurrence 2 --force
+	$(IN_DEMO) ccnet-parity official.pth demo.pdparams --image photo.png --input-size 257,385
+	! ( $(IN_DEMO) ccnet-parity official.pth --port mistaken_ccnet.py:build --input-size 65 --bisect )
 
 test: $(VENV)/.installed-dev ## run every test
 	$(BIN)/python -m pytest $(PYTEST)
@@ -54,6 +54,9 @@ $(PADDLE26)/.installed: pyproject.toml constraints.txt
 	$(PADDLE26)/bin/python -m pip install --quiet --upgrade pip
 	$(PADDLE26)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,dev]' 'paddlepaddle==2.6.2'
 	@touch $@
+
+lines: $(VENV)/.installed-dev ## run every command line of READMEs and docs, on small networks
+	CCNET_ALL_LINES=1 $(BIN)/python -m pytest --numprocesses=0 tests/docs/test_lines.py
 
 fuzz: $(VENV)/.installed-dev ## read damaged and hostile files for five minutes
 	$(BIN)/python -m tests.fuzz

@@ -22,7 +22,7 @@ import sys, torch, paddle
 state = torch.load(sys.argv[1], map_location="cpu", weights_only=True)
 paddle.save({key: value.numpy() for key, value in state.items()}, sys.argv[2])
 """
-LIMITS = {"wall time": 1.0, "peak memory": 0.75}
+LIMITS = {"wall time": 0.6, "peak memory": 0.6}
 ROUNDS = 7
 
 

@@ -13,7 +13,6 @@ import converter
 from ccnet_cli.common import PathType, family_option, json_option, phases, reading_options, reports_errors
 from ccnet_cli.convert_port import convert_back, convert_for_port
 from converter.back import is_of_no_family
-from converter.errors import ConverterError
 
 NETWORK = ("port", "config", "mapping", "reference", "inputs", "check")
 """Options that belong to a network of the user's."""
@@ -77,7 +76,7 @@ def convert(
 
     A .pdparams is for the Paddle twin, with a manifest beside it. From there, a .pth or .safetensors is the
     checkpoint it came from, in the reference implementation's own keys. The written file is read back,
-    compared bit for bit with the plan and loaded into its twin before it takes its name.
+    compared bit for bit with the plan and held to its twin's structure before it takes its name.
 
     With --port or --config, TARGET gets the names of your own port: a function that returns a Paddle layer, named
     as package.module:function or path/file.py:function. Its layers are paired with the reference's as ccnet-parity
@@ -108,9 +107,8 @@ def convert(
 def _convert(source: Path, target: Path, as_json: bool, **options: Any) -> None:
     from converter.tables import print_conversion
 
-    load_check = _load_into_paddle if target.suffix == ".pdparams" else _load_into_torch
     with phases() as progress:
-        conversion = converter.convert_file(source, target, load_check=load_check, progress=progress, **options)
+        conversion = converter.convert_file(source, target, progress=progress, **options)
     if as_json:
         click.echo(json.dumps(conversion.to_json()))
     else:
@@ -139,29 +137,3 @@ def _diff(left: Path, right: Path, as_json: bool, **options: Any) -> int:
     else:
         print_difference(difference)
     return 0 if difference else 1
-
-
-def _load_into_paddle(plan: converter.Plan, tensors: dict[str, Any]) -> None:
-    import models_paddle
-
-    _load_into_twin(models_paddle, plan, tensors)
-
-
-def _load_into_torch(plan: converter.Plan, tensors: dict[str, Any]) -> None:
-    import models_torch
-
-    _load_into_twin(models_torch, plan, tensors)
-
-
-def _load_into_twin(package: Any, plan: converter.Plan, tensors: dict[str, Any]) -> None:
-    size = {
-        "num_classes": plan.num_classes,
-        "recurrence": 0,
-        "depth": plan.depth,
-        "auxiliary": plan.auxiliary or not plan.family.architecture.heads,
-    }
-    model = package.build_uninitialised(plan.family.name, **size)
-    try:
-        package.load_weights(model, tensors)
-    except ValueError as error:
-        raise ConverterError(f"{package.__name__} refuses the converted weights: {error}") from None

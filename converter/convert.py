@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,13 +19,13 @@ from converter.files.atomic import check_writable, leave_signals, staged
 from converter.files.write import read_tensors, write_tensors
 from converter.manifest import Manifest, describe_file, make_manifest, manifest_path, write_manifest
 from converter.origin import Origin, describe_network, trace
-from converter.plan import AUXILIARY_LEFT_OUT, Plan, Tensors, make_plan
+from converter.plan import AUXILIARY_LEFT_OUT, Plan, Tensors, expected_tensors, make_plan
 from converter.target import CANONICAL, Target, check_target, choose_target
 
 Array = np.ndarray[Any, Any]
 LoadCheck = Callable[[Plan, dict[str, Array]], None]
-"""Loads the written tensors, by their names in a file of the twins, into a network of the plan; raises if any
-does not fit. It may empty the dictionary as it goes."""
+"""A further check: loads the written tensors, by their names in a file of the twins, into a network of the plan; raises
+if any does not fit. It may empty the dictionary as it goes."""
 Progress = Callable[[str], None]
 """Told the name of each phase as it begins."""
 
@@ -72,7 +72,7 @@ def convert_file(
     source: Path,
     target: Path,
     *,
-    load_check: LoadCheck,
+    load_check: LoadCheck | None = None,
     family: str | None = None,
     keys: str | None = None,
     recurrence: int | None = None,
@@ -88,9 +88,9 @@ def convert_file(
 
     The target has the twins' names if it is a .pdparams, else the family's own, or those that `keys` asks for
     ("canonical" or the family's name). `reading` is how the source is read. `dtype` is float32 by default, or what
-    the family's own keys had. The written file is read back, compared bit for bit with what was to be written and,
-    with the twins' names, passed to `load_check` before it takes its name. A dry run writes nothing and checks what
-    can be checked without writing.
+    the family's own keys had. The written file is read back, compared bit for bit with what was to be written, held to
+    the twin's structure or the family's keys, and with the twins' names passed to `load_check`, if there is one, before
+    it takes its name. A dry run writes nothing and checks what can be checked without writing.
     Raises InputError for files that cannot be converted, ConverterError if the result is not right.
     """
     check_readable(source)
@@ -158,7 +158,7 @@ def _make_manifest(
 
 
 def _write_verified(
-    path: Path, conversion: Conversion, load_check: LoadCheck, worker: ThreadPoolExecutor, progress: Progress
+    path: Path, conversion: Conversion, load_check: LoadCheck | None, worker: ThreadPoolExecutor, progress: Progress
 ) -> None:
     """Write the target's tensors to `path`, read them back, compare and load them."""
     target, plan = conversion.target, conversion.detection.plan
@@ -169,13 +169,28 @@ def _write_verified(
     written = _read_back(path, conversion)
     conversion.origin.checkpoint.release()  # unmaps the source: the network below needs the memory
     if target.twin:
-        progress("loading into the twin")
-        load_check(plan, written)
+        progress("checking names and shapes")
+        _check_twin(plan, written, target)
+        if load_check is not None:
+            load_check(plan, written)
     else:
         progress("checking keys and shapes")
         if problems := make_plan(written, plan.family).explain():
             raise ConverterError(f"{target.path}: not a complete {target.keys} checkpoint after all: {problems}")
     conversion.manifest.target = describe_file(target.path.name, path, digest.result())
+
+
+def _check_twin(plan: Plan, written: Mapping[str, Array], target: Target) -> None:
+    """Raise ConverterError unless the tensors have the names, shapes and floats of the twin.
+
+    The twins are not built for it, which would need their framework: `expected_tensors` describes them, and
+    tests/families hold every family's description to both.
+    """
+    family = plan.family if plan.auxiliary or not plan.family.architecture.heads else plan.family.without_auxiliary()
+    assignments, shapes = expected_tensors(family, depth=plan.depth, num_classes=plan.num_classes)
+    expected = {target.rename(item.target): shapes[item.target] for item in assignments if item.target is not None}
+    if {name: array.shape for name, array in written.items() if array.dtype.kind == "f"} != expected:
+        raise ConverterError(f"{target.path}: not the structure of the {target.twin} twin after all; report this")
 
 
 def _make_tensors(conversion: Conversion, *, record: bool = False) -> Iterator[tuple[str, Array]]:

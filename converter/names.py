@@ -12,6 +12,11 @@ NUMBER = re.compile(r"(?<![0-9])(?:0|[1-9][0-9]{0,8})(?![0-9])")
 """As PyTorch writes an index; `01` is no number, and neither is one of hostile length."""
 
 
+def count(number: int, noun: str, singular: str = "", plural: str = "") -> str:
+    """`1 weight differs`, `2 weights differ`: `count(n, "weight", " differs", " differ")`."""
+    return f"{number} {noun}{singular}" if number == 1 else f"{number} {noun}s{plural}"
+
+
 def collapse(names: Iterable[str]) -> dict[str, int]:
     """Names with their numbers collapsed -> how many: `layer3.{0…22}.bn1.weight`.
 

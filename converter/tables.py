@@ -94,7 +94,7 @@ def _describe_source(conversion: Conversion, source: Path) -> Iterator[str]:
 def _verified(target: Target) -> str:
     if target.twin is None:
         return f"every key and shape is {target.keys}'s"
-    return f"loaded strictly into the {target.twin} twin"
+    return f"every name and shape is the {target.twin} twin's"
 
 
 def _recurrence(recurrence: int | None) -> str:

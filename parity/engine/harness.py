@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from converter.names import count
 from parity.causes.settings import find_difference
 from parity.engine.boundaries import (
     Boundaries,
@@ -352,21 +353,28 @@ def _problems(coverage: Coverage, found: Findings, dead: Sequence[str], weights:
     if weights.get("different"):
         different = weights["different"]
         more = f", … {len(different) - 3} more" if len(different) > 3 else ""
-        yield f"{len(different)} weights differ from the source's after conversion: {', '.join(different[:3])}{more}"
+        differ = count(len(different), "weight", " differs", " differ")
+        yield f"{differ} from the source's after conversion: {', '.join(different[:3])}{more}"
     if not found.layers:
         yield "nothing was compared"
     gaps = (
-        (tuple(found.leftover.values()), "calls that only the reference makes"),
-        (tuple(found.unmatched.values()), "calls that only the port makes"),
-        (coverage.uncovered, "layers or parameters with no counterpart"),
-        (coverage.ambiguous, "layers with several counterparts of equal weights"),
-        (dead, "parameters that influence no output, so that a mistake in them is invisible"),
+        (tuple(found.leftover.values()), "call", "calls", "that only the reference makes"),
+        (tuple(found.unmatched.values()), "call", "calls", "that only the port makes"),
+        (coverage.uncovered, "layer or parameter", "layers or parameters", "with no counterpart"),
+        (coverage.ambiguous, "layer", "layers", "with several counterparts of equal weights"),
+        (
+            dead,
+            "parameter that influences no output, so that a mistake in it",
+            "parameters that influence no output, so that a mistake in them",
+            "is invisible",
+        ),
     )
-    for names, what in gaps:
+    for names, one, several, what in gaps:
         remaining = open_gaps(names)
         if remaining:
             more = f" and {len(remaining) - 3} more" if len(remaining) > 3 else ""
-            yield f"{len(remaining)} {what}: {', '.join(remaining[:3])}{more}; accept by name with --accept"
+            noun = one if len(remaining) == 1 else several
+            yield f"{len(remaining)} {noun} {what}: {', '.join(remaining[:3])}{more}; accept by name with --accept"
 
 
 def _check_globs(globs: Mapping[str, Sequence[str]], names: Iterable[str]) -> None:

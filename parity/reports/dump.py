@@ -22,6 +22,7 @@ from converter.files.atomic import staged
 from converter.files.documents import SIZES, Schema, read_document, record
 from converter.files.npz import Archive
 from converter.files.unpickle import one_line
+from converter.names import count
 from parity.errors import ParityInputError
 from parity.verdicts.comparison import compare, failed
 from parity.verdicts.report import Coverage, Layer, Report
@@ -132,7 +133,7 @@ def compare_dumps(actual_folder: Path, expected_folder: Path) -> Report:
     missing = [_label(key) for key in expected.probes if key not in actual.probes]
     extra = [_label(key) for key in actual.probes if key not in expected.probes]
     problems = [
-        f"{len(names)} probes only in {folder}: {', '.join(names[:3])}"
+        f"{count(len(names), 'probe')} only in {folder}: {', '.join(names[:3])}"
         for names, folder in ((missing, expected_folder), (extra, actual_folder))
         if names
     ]

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from converter.console import wide_console
-from converter.names import collapse
+from converter.names import collapse, count
 from parity.verdicts.comparison import Comparison
 from parity.verdicts.report import OUTPUT_SITE, Coverage, Layer, Report, name_both
 
@@ -79,12 +79,12 @@ def _weight_lines(report: Report) -> Iterator[str]:
     yield from (f"note: {note}" for note in weights.get("notes", ()))
     if "tensors" in weights:
         different, alone = len(weights["different"]), len(weights.get("alone", ()))
-        said = "all equal bit for bit" if not different else f"{different} differ"
+        said = "all equal bit for bit" if not different else f"{different} differ{'s' if different == 1 else ''}"
         converted = " after conversion" if "fold_rounding" in weights else ""
         folded = (f"; {OPERATIONS[name]} in {count}" for name, count in weights.get("operations", {}).items())
         rounding = weights.get("fold_rounding")
         yield (
-            f"weights: {weights['tensors']} tensors, {said}{converted}{''.join(folded)}"
+            f"weights: {count(weights['tensors'], 'tensor')}, {said}{converted}{''.join(folded)}"
             + (f"; {alone} of the reference's have no counterpart" if alone else "")
             + (f"; rounding a folded scale changed it by at most {rounding:.1e} of itself" if rounding else "")
         )
@@ -121,7 +121,7 @@ def _collapsed(paths: Iterable[str]) -> str:
 
 def _print_gaps(report: Report, console: Console) -> None:
     coverage = report.coverage
-    console.print(f"compared: {len(coverage.paired)} modules, paired by {coverage.origin}")
+    console.print(f"compared: {count(len(coverage.paired), 'module')}, paired by {coverage.origin}")
     gaps = {
         "layers of the reference without a counterpart": coverage.unpaired_reference,
         "layers of the port without a counterpart": coverage.unpaired_port,

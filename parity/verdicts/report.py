@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from converter.names import count
 from parity.environment.describe import describe_environment
 from parity.verdicts.classes import Classes
 from parity.verdicts.comparison import Comparison
@@ -199,8 +200,9 @@ class Report:
     def summary(self) -> str:
         """The verdict in one sentence."""
         if self.outputs_agree and self.guilty:
+            layers = count(len(self.guilty), "layer", " differs by itself", " differ by themselves")
             return (
-                f"the networks' outputs agree, yet {len(self.guilty)} layers differ by themselves: no output shows it "
+                f"the networks' outputs agree, yet {layers}: no output shows it "
                 f"on these inputs, or the pairing is wrong (--mapping): {self.guilty[0].sentence}"
             )
         if self.guilty:
@@ -211,7 +213,8 @@ class Report:
         first = self.first_divergence
         if first is not None:
             return f"{first.name} ({first.mode}, {first.dtype}, {first.input}): {first.comparison.reason}"
-        return f"both frameworks agree in all {len(self.layers)} comparisons of {len(self.coverage.paired)} modules"
+        modules = count(len(self.coverage.paired), "module")
+        return f"both frameworks agree in all {count(len(self.layers), 'comparison')} of {modules}"
 
     def to_json(self) -> dict[str, Any]:
         """The contract of `ccnet-parity --json`."""

@@ -14,7 +14,12 @@ from unittest.mock import patch
 import cli
 
 BIN = Path(sys.executable).parent
-MAIN = {"ccnet-eval": cli.evaluate, "ccnet-parity": cli.parity_main}
+MAIN = {
+    "ccnet-convert": cli.convert,
+    "ccnet-eval": cli.evaluate,
+    "ccnet-parity": cli.parity_main,
+    "ccnet-seg": cli.seg_main,
+}
 SIGNALS = signal.SIGINT, signal.SIGTERM
 
 

@@ -163,7 +163,7 @@ def test_options_are_recorded(tmp_path: Path, target: Path) -> None:
     assert conversion.detection.reason == "asked for by --family"
     assert read_manifest(manifest_path(target)).recurrence == 2
     assert phases[:3] == ["reading", "writing", "reading back"]
-    assert phases[3:] == ["loading into the twin", "moving into place"]
+    assert phases[3:] == ["checking names and shapes", "moving into place"]
 
 
 def test_paddle_and_the_reader_load_the_target(tmp_path: Path, target: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converter.names import LISTED, collapse, summarize
+from converter.names import LISTED, collapse, count, summarize
 
 COLLAPSED = {
     "one": (["conv1.weight"], {"conv1.weight": 1}),
@@ -42,3 +42,9 @@ def test_summarize() -> None:
     assert summarize([*few, "y", "z"]) == ", ".join(few) + " and 2 more"
     assert summarize([f"layer1.{i}.w" for i in range(100)]) == "layer1.{0…99}.w"
     assert summarize([]) == ""
+
+
+def test_numbers_and_words_agree() -> None:
+    assert count(1, "weight", " differs", " differ") == "1 weight differs"
+    assert count(2, "weight", " differs", " differ") == "2 weights differ"
+    assert count(0, "probe") == "0 probes"

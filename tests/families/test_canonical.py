@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
+import models_paddle
+import models_torch
+from converter import to_paddle
+from converter.plan import expected_tensors
 from families import DEPTHS, FAMILIES, canonical_shapes, check_size, get_family
 from models_torch import build_ccnet
 from tests.converter.checkpoints import NETWORKS
@@ -59,6 +64,28 @@ def test_the_twin_has_these_tensors_in_this_order(family: str, num_classes: int)
     state = build_ccnet(family, num_classes=num_classes, depth=18).state_dict()
     twin = {name: tuple(tensor.shape) for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     assert list(twin.items()) == list(shapes.items())
+
+
+@pytest.mark.parametrize("auxiliary", [True, False])
+@pytest.mark.parametrize("package", [models_paddle, models_torch], ids=["paddle", "torch"])
+@pytest.mark.parametrize(
+    ("family", "depth"), [*((family, 18) for family in FAMILIES), ("official", 50), ("mmseg", 101)]
+)
+def test_what_a_conversion_is_held_to_is_what_the_twins_load(
+    family: str, depth: int, package: Any, auxiliary: bool
+) -> None:
+    """`ccnet-convert` builds no network: it compares with this description, so that it needs no framework."""
+    chosen = FAMILIES[family]
+    heads = bool(chosen.architecture.heads)
+    described = chosen if auxiliary or not heads else chosen.without_auxiliary()
+    assignments, shapes = expected_tensors(described, depth=depth, num_classes=19)
+    rename = to_paddle if package is models_paddle else str
+    expected = {rename(item.target): shapes[item.target] for item in assignments if item.target is not None}
+    size = {"num_classes": 19, "recurrence": 0, "depth": depth, "auxiliary": auxiliary or not heads}
+    state = package.build_uninitialised(family, **size).state_dict()
+    twin = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    assert {name: tuple(tensor.shape) for name, tensor in twin.items()} == expected
+    assert all("float32" in str(tensor.dtype) for tensor in twin.values())
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from converter.names import count
 from parity.environment.describe import list_facts
 from parity.reports.html.attention_maps import AttentionMaps
 from parity.reports.html.charts import make_panel
@@ -101,7 +102,7 @@ def _facts(report: Report) -> list[str]:
         f"ResNet-{weights['depth']}" if "depth" in weights else "",
         f"{weights['num_classes']} classes" if "num_classes" in weights else "",
         f"recurrence {settings['recurrence']}" if settings.get("recurrence") is not None else "",
-        f"{len(report.layers)} comparisons of {len(report.coverage.paired)} modules",
+        f"{count(len(report.layers), 'comparison')} of {count(len(report.coverage.paired), 'module')}",
         f"{'input' if len(inputs) == 1 else 'inputs'} {', '.join(inputs)}" if inputs else "no input",
         *(f"compared with {note}" for note in report.notes),
     ]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from torch import nn
 
+from converter.errors import InputError
 from models_paddle import paddle
 from parity.engine.harness import compare_models
 from parity.errors import ParityInputError
@@ -205,7 +206,7 @@ def test_port_weights_must_fit(tmp_path):
 def test_unreadable_mappings_are_refused(tmp_path, content):
     path = tmp_path / "pairs.json"
     path.write_text(content)
-    with pytest.raises(ParityInputError, match="not a"):
+    with pytest.raises(InputError, match="not a readable mapping"):
         read_mapping(path)
     path.write_text(json.dumps({"a": "b"}))
     assert read_mapping(path) == {"a": "b"}

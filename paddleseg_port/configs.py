@@ -25,8 +25,11 @@ TAG = "tag:yaml.org,2002:"
 PLAIN = frozenset(TAG + name for name in ("bool", "float", "int", "map", "merge", "null", "seq", "str", "timestamp"))
 
 
-def check_config(config: Path) -> None:
-    """Raise InputError unless `config` and what it inherits from are files of plain YAML, without Python's objects."""
+def check_config(config: Path) -> list[Path]:
+    """The files that a config consists of: itself, and what it inherits from.
+
+    Raises InputError unless all are files of plain YAML, without Python's objects.
+    """
     pending: list[tuple[Path, ...]] = [(config,)]
     for count, line in enumerate(pending):  # which grows on the way
         path, heir = line[-1], line[-2:][0]
@@ -39,6 +42,7 @@ def check_config(config: Path) -> None:
             raise InputError(f"{path}: is no YAML mapping; name a PaddleSeg config (.yml)")
         _measure(root, path, {}, DEPTH)
         pending += [(*line, path.parent / name) for name in _bases(root)]
+    return [line[-1] for line in pending]
 
 
 def _compose(path: Path, heir: Path) -> yaml.Node | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,10 @@ def list_sources(specs: Iterable[str], config: Path | None) -> dict[str, str]:
         file = getattr(module, "__file__", None)
         if file and any(root in Path(file).parents for root in roots) and _is_users(Path(file)):
             found.add(Path(file))
-    found |= set() if config is None else set(_configs(config))
+    if config is not None:
+        from paddleseg_port.configs import check_config
+
+        found |= set(check_config(config))
     return {_shown(path): file_digest(path) for path in sorted(found) if path.is_file()}
 
 
@@ -45,16 +48,6 @@ def _file_of(spec: str) -> Path | None:
 def _is_users(path: Path) -> bool:
     """Whether a module is neither installed nor the toolkit's."""
     return path.suffix == ".py" and "site-packages" not in path.parts and not str(path).startswith(FOLDERS)
-
-
-def _configs(path: Path) -> Iterator[Path]:
-    """A PaddleSeg config, and the files that it builds upon."""
-    import yaml
-
-    yield path
-    bases = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("_base_", [])
-    for base in [bases] if isinstance(bases, str) else bases:
-        yield from _configs(path.parent / base)
 
 
 def _shown(path: Path) -> str:

@@ -144,6 +144,7 @@ def certify(options: Options) -> Certificate:
             loss_recipe=options.loss_recipe,
             mapping=None if options.mapping is None else read_mapping(options.mapping),
         )
+        check_parts(subject)
         outcomes = []
         for name in GATES:
             place = chosen.index(name) + 1 if name in chosen else 0
@@ -158,6 +159,14 @@ def certify(options: Options) -> Certificate:
         sign(options.report / FILE, options.sign)
     memory.forget()
     return certificate
+
+
+def check_parts(subject: Subject) -> None:
+    """Find every function and config before the first gate runs: what is not there is bad input, no finding."""
+    with users_names(_specs(subject)):
+        subject.code_of(())
+        if subject.config is not None:
+            subject.make_port(loaded=False)
 
 
 def estimate_minutes(chosen: Sequence[str], depth: int) -> int:

@@ -18,15 +18,16 @@ SIGNS = {
     "passed": "[green]passed[/green]",
     "failed": "[red]FAILED[/red]",
     "not run": "[yellow]not run[/yellow]",
-    "not asked for": "",
 }
 
 
 def print_certificate(certificate: Certificate, console: Console | None = None) -> None:
-    """One row for each gate, and the verdict."""
+    """One row for each gate that was asked for, whose code it ran, and the verdict."""
     console = console or wide_console()
     table = Table("gate", "", "measured", "limit", "why", box=box.SIMPLE)
     for outcome in certificate.outcomes:
+        if outcome.verdict == "not asked for":
+            continue
         table.add_row(
             outcome.name,
             SIGNS[outcome.verdict],

@@ -9,6 +9,8 @@ import numpy as np
 
 from cityscapes.confusion import Score, count_confusion
 from cityscapes.labels import IGNORED, NUM_CLASSES
+from cityscapes.protocols import protocol_for
+from cityscapes.windows import stride_of
 from parity.certify.gate import Check, Evidence
 from parity.certify.limits import EXACT, EXACT_REASON, SINGLE_METRIC, SINGLE_METRIC_REASON, VALUE, VALUE_REASON
 from parity.certify.measure import relative
@@ -80,6 +82,7 @@ def metric(subject: Subject) -> Evidence:
         _pixels("pixels that the two confusion matrices disagree on", int(np.abs(tables[0] - tables[1]).sum()) // 2),
         Check(name="mIoU difference", measured=abs(scores[0] - scores[1]), limit=EXACT, reason=EXACT_REASON),
         *subject.forms[1].check_corners(subject.preprocessing.align_corners, "metric"),
+        *_windows(subject),
         *_given_metric(subject, sides),
     ]
     remarks = [f"mIoU {scores[0]:.4%} and {scores[1]:.4%} on {tables[0].sum()} pixels"]
@@ -90,6 +93,21 @@ def metric(subject: Subject) -> Evidence:
             f"{classes} classes against Cityscapes' labels: the agreement means something, the mIoU does not"
         )
     return Evidence(checks=checks, remarks=remarks)
+
+
+def _windows(subject: Subject) -> list[Check]:
+    """Of a config that evaluates by sliding windows: their size and stride against the protocol of the family."""
+    facts = subject.port_kit["metric"].facts
+    protocol = protocol_for(subject.family)
+    if not facts.get("is_slide") or protocol.window is None:
+        return []
+    expected = [protocol.window] * 2 + [stride_of(protocol.window, protocol.overlap)] * 2
+    actual = [int(side) for name in ("crop_size", "stride") for side in facts.get(name, (0, 0))]
+    detail = f"the port's {actual}, the reference's {expected}: crop and stride, in pixels"
+    different = sum(own != wanted for own, wanted in zip(actual, expected, strict=True))
+    return [
+        Check(name="sliding windows", measured=different, limit=EXACT, reason="sizes are whole pixels", detail=detail)
+    ]
 
 
 def _given_metric(subject: Subject, sides: Sequence[Side]) -> list[Check]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from parity.certify.criteria import STRATEGIES, Case, make_cases, measure
 from parity.certify.gate import Check, Evidence
 from parity.certify.limits import LOSS, LOSS_REASON, SINGLE_LOSS, SINGLE_LOSS_REASON
 from parity.certify.measure import greatest, relative, worst
 from parity.certify.sides import Side
 from parity.certify.subject import Subject
+from parity.networks.user import describe
 from recipe.ohem import Mining
 
 
@@ -44,13 +47,16 @@ def _compare(
 ) -> list[Check]:
     forms = [form if side.own("loss") else None for side, form in zip(sides, subject.forms, strict=True)]
     corners = None if forms[1] is None else forms[1].align_corners
-    expected, actual = (
-        measure(side, side.criterion(mining), form, case, corners) for side, form in zip(sides, forms, strict=True)
-    )
+    name = f"{criterion}, {case.name}"
+    expected = measure(sides[0], sides[0].criterion(mining), forms[0], case, corners)
+    try:
+        actual = measure(sides[1], sides[1].criterion(mining), forms[1], case, corners)
+    except Exception as error:  # noqa: BLE001 - a loss that fails on what the reference's takes is a finding
+        detail = f"the port's raises {describe(error)}"
+        return [Check(name=name, measured=math.inf, limit=LOSS, reason=LOSS_REASON, detail=detail)]
     scale = max(greatest(expected.gradients).values())
     distance, where = worst(actual.gradients, expected.gradients, dict.fromkeys(expected.gradients, scale))
     limit, reason = (SINGLE_LOSS, SINGLE_LOSS_REASON) if actual.is_single else (LOSS, LOSS_REASON)
-    name = f"{criterion}, {case.name}"
     detail = f"the port's {actual.loss:.15g}, the reference's {expected.loss:.15g}"
     return [
         Check(name=name, measured=relative(actual.loss, expected.loss), limit=limit, reason=reason, detail=detail),

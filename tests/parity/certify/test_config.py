@@ -148,6 +148,13 @@ MISTAKES: dict[str, tuple[str, Edit, str]] = {
     "auxiliary weight": ("loss", change("loss", coef=[1, 0.5]), "ohem"),
     "PaddleSeg's cross-entropy": ("loss", paddlesegs_cross_entropy, "cross-entropy"),
     "threshold": ("loss", loss(0, thresh=0.6), "large picture"),
+    "ignored label": ("loss", loss(1, ignore_index=254), "the port's raises"),
+    "stride of windows": (
+        "metric",
+        lambda settings: settings.update(test_config={"is_slide": True, "crop_size": [769, 769], "stride": [512, 512]}),
+        "sliding windows",
+    ),
+    "align_corners": ("loss", change("model", align_corners=False), "resize of logits"),
     "mean and deviation": ("validation data", normalised("val_dataset"), "channel means"),
     "normalisation in training": ("training data", normalised("train_dataset"), "values"),
     "scales": ("training data", transform("ResizeStepScaling", min_scale_factor=0.5), "least scale"),

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from converter import Reading
 from converter.errors import InputError
 from families import Preprocessing, get_family
@@ -29,6 +27,7 @@ from parity.reports.dump import DumpWriter
 from parity.reports.repro import export_repro
 from parity.verdicts.report import Report
 from twins.build import build_paddle, build_torch, set_paddle_device, torch_device
+from twins.lazy import nn
 from twins.weights import WeightPair, read_pair, read_source, standin_pair
 
 Progress = Callable[[str], None]

@@ -14,9 +14,6 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from parity.engine.boundaries import Boundaries, Call
 from parity.engine.conventions import Convention, explain_outputs
 from parity.engine.search import Search
@@ -25,7 +22,8 @@ from parity.networks.arguments import Arguments
 from parity.networks.modules import ModuleInfo, is_users_own
 from parity.verdicts.comparison import Comparison, compare, failed
 from parity.verdicts.report import INPUT_SITE, OUTPUT_SITE, Layer
-from twins.tensors import flatten, list_keys, paddle_to_torch, refill, torch_to_paddle
+from twins.lazy import Tensor
+from twins.tensors import flatten, list_keys, refill
 
 OnLayer = Callable[[Layer], None]
 MOST_GIVEN = 256
@@ -63,6 +61,7 @@ class Follower:
         on_fault: OnFault | None = None,
     ) -> None:
         self._modules, self._boundaries, self._reference = modules, boundaries, reference
+        self._read, self._write = reference.exchange.read, reference.exchange.write
         self._isolated, self._channels_last = isolated, channels_last
         self._coordinates, self._on_layer, self._sink = coordinates, on_layer, sink
         self._convention, self._size, self._search = convention, size, search
@@ -115,11 +114,11 @@ class Follower:
                 return None
             if len(actual) != len(event.tensors):  # as where a layer takes one tensor as query, key and value
                 actual, event = _unlike(actual), _unlike_tensors(event)
-            if len(actual) == 1 and _is_padded(paddle_to_torch(actual[0]), event.tensors[0]):
+            if len(actual) == 1 and _is_padded(self._read(actual[0]), event.tensors[0]):
                 return None  # the port pads before the layer, which the reference's does itself
             for index, comparison in enumerate(self._compared(actual, event)):
                 if not comparison and self._search is not None and len(actual) == 1:
-                    comparison = self._search.explain_input(paddle_to_torch(actual[0]), comparison) or comparison
+                    comparison = self._search.explain_input(self._read(actual[0]), comparison) or comparison
                 if not comparison:
                     self._accuse_for_input(caller, Call(path, number), actual, event, index, comparison)
             return self._replaced(inputs, event)
@@ -134,7 +133,7 @@ class Follower:
             given = self._given.get(id(own))
             if given is None or given[0]() is not own or given[1]() is not expected:
                 return False
-            if given[2:] != (own.inplace_version, expected._version):
+            if given[2:] != (own.inplace_version, _version(expected)):
                 return False
         return True
 
@@ -224,7 +223,7 @@ class Follower:
         for index, comparison in enumerate(comparisons):
             layer = self._layer(call, event, index, comparison, OUTPUT_SITE)
             if self._sink is not None and layer.shape:
-                self._sink(layer, paddle_to_torch(actual[index]), event.tensors[index])
+                self._sink(layer, self._read(actual[index]), event.tensors[index])
             self._report(layer, actual, event)
         return self._replaced(outputs, event) if self._isolated and call.path else None
 
@@ -241,7 +240,7 @@ class Follower:
         if len(actual) != len(event.tensors):
             shapes = [tuple(tensor.shape) for tensor in actual]
             return [failed(f"{len(actual)} tensors {shapes}, the reference has {len(event.tensors)}")]
-        ours = [paddle_to_torch(tensor) for tensor in actual]
+        ours = [self._read(tensor) for tensor in actual]
         recurrent = self._kind(event) == "recurrent"
         theirs = [self._laid_out(*pair, recurrent) for pair in zip(event.tensors, ours, strict=True)]
         truths: list[Tensor | None] = [None] * len(theirs)
@@ -267,7 +266,7 @@ class Follower:
 
     def _in_words(self, actual: list[Any], event: Event, index: int, comparison: Comparison) -> Comparison:
         """With what the network's output is instead, if that is known."""
-        said = "" if comparison else explain_outputs(actual, event.tensors, index)
+        said = "" if comparison else explain_outputs(actual, event.tensors, index, self._reference.exchange)
         return replace(comparison, reason=f"{comparison.reason}: {said}") if said else comparison
 
     def _kind(self, event: Event) -> str:
@@ -281,9 +280,9 @@ class Follower:
         Of a recurrent layer, with the batch before the steps or after, as `actual` has it.
         """
         if recurrent and expected.ndim == 3 and expected.shape != actual.shape:
-            return expected.transpose(0, 1) if expected.transpose(0, 1).shape == actual.shape else expected
+            return expected.swapaxes(0, 1) if expected.swapaxes(0, 1).shape == actual.shape else expected
         if self._channels_last and expected.ndim == 4 and expected.shape != actual.shape:
-            transposed = expected.permute(0, 2, 3, 1)
+            transposed = expected.swapaxes(1, 3).swapaxes(1, 2)
             if transposed.shape == actual.shape:
                 return transposed
         return expected
@@ -295,9 +294,9 @@ class Follower:
             return None
         tensors = []
         for own, expected in zip(actual, event.tensors, strict=True):
-            ours = self._laid_out(expected, paddle_to_torch(own), self._kind(event) == "recurrent")
-            fits = list(ours.shape[:2]) == list(own.shape[:2]) and ours.is_floating_point() == _is_floating(own)
-            tensors.append(torch_to_paddle(ours) if fits else own)
+            ours = self._laid_out(expected, self._read(own), self._kind(event) == "recurrent")
+            fits = list(ours.shape[:2]) == list(own.shape[:2]) and _is_floating(ours) == _is_floating(own)
+            tensors.append(self._write(ours) if fits else own)
             if fits:
                 self._note_given(tensors[-1], expected)
         return refill(value, iter(tensors))
@@ -305,7 +304,7 @@ class Follower:
     def _note_given(self, own: Any, expected: Tensor) -> None:
         if len(self._given) >= MOST_GIVEN:
             self._given.clear()
-        self._given[id(own)] = (weakref.ref(own), weakref.ref(expected), own.inplace_version, expected._version)
+        self._given[id(own)] = (weakref.ref(own), weakref.ref(expected), own.inplace_version, _version(expected))
 
     def _layer(
         self, call: Call, event: Event, index: int, comparison: Comparison, site: str, stretch: str = ""
@@ -333,10 +332,9 @@ def _is_padded(actual: Tensor, expected: Tensor) -> bool:
         return False
     for starts in product(*(range(border + 1) for border in borders)):
         spans = zip(starts, expected.shape[2:], strict=True)
-        inner = actual
-        for axis, (start, size) in enumerate(spans, 2):
-            inner = inner.narrow(axis, start, size)
-        if torch.equal(inner[0, 0].flatten()[:1], expected[0, 0].flatten()[:1]) and compare(inner, expected):
+        place: Any = (..., *(slice(start, start + size) for start, size in spans))
+        inner, corner = actual[place], (0,) * expected.ndim
+        if inner[corner] == expected[corner] and compare(inner, expected):
             return True
     return False
 
@@ -399,4 +397,13 @@ class _WrappedForward:
 
 def _identity(actual: list[Any], event: Event) -> tuple[int, ...]:
     ours = [number for tensor in actual for number in (tensor.data_ptr(), tensor.inplace_version)]
-    return *ours, *(number for tensor in event.tensors for number in (tensor.data_ptr(), tensor._version))
+    return *ours, *(number for tensor in event.tensors for number in (_address(tensor), _version(tensor)))
+
+
+def _version(tensor: Any) -> int:
+    """Counts changes in place; a recording's arrays are never changed."""
+    return int(getattr(tensor, "_version", 0))
+
+
+def _address(tensor: Any) -> int:
+    return int(tensor.data_ptr() if hasattr(tensor, "data_ptr") else tensor.__array_interface__["data"][0])

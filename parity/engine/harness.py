@@ -8,7 +8,6 @@ from fnmatch import fnmatch
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from parity.causes.settings import find_difference
 from parity.engine.boundaries import (
@@ -38,6 +37,7 @@ from parity.pairing.match import compare_weights, follow_weights
 from parity.pairing.propose import Pairing, pair_modules
 from parity.verdicts.incumbents import CRITERIA
 from parity.verdicts.report import ATTRIBUTES_SITE, OUTPUT_SITE, Coverage, Guilty, Layer, Report
+from twins.lazy import nn
 
 Array = np.ndarray[Any, Any]
 Input = Array | Arguments

@@ -11,8 +11,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from parity.engine.boundaries import CALLS, Boundaries, Failure, Trialled
 from parity.engine.conditioning import measure_conditioning
@@ -30,6 +28,7 @@ from parity.verdicts.classes import Classes, count_equal
 from parity.verdicts.comparison import rejudge
 from parity.verdicts.incumbents import judge
 from parity.verdicts.report import Layer
+from twins.lazy import Tensor, nn, torch
 from twins.tensors import flatten
 
 Array = np.ndarray[Any, Any]

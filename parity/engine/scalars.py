@@ -15,14 +15,11 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.overrides import handle_torch_function, has_torch_function
 
 from parity.networks.modules import ModuleInfo
 from parity.verdicts.comparison import Comparison, compare
-from twins.tensors import flatten, paddle_to_torch, torch_to_paddle
+from twins.lazy import Tensor, functional, nn, torch
+from twins.tensors import TORCH, Exchange, flatten
 
 TITLES = {"negative_slope": "slope", "eps": "epsilon"}
 """Attribute of a torch module -> its name for people, where that is another."""
@@ -107,15 +104,16 @@ def _paddles_interpolate(
     return resize_by_paddle(input, [int(side) for side in sizes], corners=bool(align_corners))
 
 
-def resize_by_paddle(images: Tensor, size: list[int], *, corners: bool) -> Tensor:
+def resize_by_paddle(images: Any, size: list[int], *, corners: bool, exchange: Exchange = TORCH) -> Any:
     """Bilinear (N, C, H, W) -> (N, C, *size), at Paddle's positions: 1e-6 from the exact ones."""
     from models_paddle import paddle
 
     with paddle.no_grad():
         resized = paddle.nn.functional.interpolate(
-            torch_to_paddle(images), size=size, mode="bilinear", align_corners=corners
+            exchange.write(images), size=size, mode="bilinear", align_corners=corners
         )
-    return paddle_to_torch(resized).to(images.device)
+    made = exchange.read(resized)
+    return made.to(images.device) if exchange is TORCH else made
 
 
 PADDLES_OWN: dict[str, Callable[..., Tensor | None]] = {

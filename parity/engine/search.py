@@ -17,34 +17,31 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
 from parity.engine.boundaries import Boundaries, Call
 from parity.engine.scalars import Scalars
 from parity.engine.stream import Event, Key, Reference, copy_event
 from parity.networks.modules import ModuleInfo
 from parity.verdicts.comparison import Comparison, compare
-from twins.tensors import flatten, paddle_to_torch
+from twins.lazy import Tensor, functional, nn, torch
+from twins.tensors import TORCH, Exchange, flatten
 
 NEARER = 0.5
 """Of the distance from its own counterpart: a layer that does more, wrongly, is this near to where it should end."""
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "ReLU": functional.relu,
+    "ReLU": lambda features: functional.relu(features),
     "LeakyReLU 0.01": lambda features: functional.leaky_relu(features, 0.01),
     "LeakyReLU 0.1": lambda features: functional.leaky_relu(features, 0.1),
     "LeakyReLU 0.2": lambda features: functional.leaky_relu(features, 0.2),
-    "ReLU6": functional.relu6,
-    "ELU": functional.elu,
-    "GELU": functional.gelu,
-    "SiLU": functional.silu,
-    "Sigmoid": torch.sigmoid,
-    "Tanh": torch.tanh,
-    "Hardswish": functional.hardswish,
-    "Hardsigmoid": functional.hardsigmoid,
-    "Softplus": functional.softplus,
-    "Mish": functional.mish,
+    "ReLU6": lambda features: functional.relu6(features),
+    "ELU": lambda features: functional.elu(features),
+    "GELU": lambda features: functional.gelu(features),
+    "SiLU": lambda features: functional.silu(features),
+    "Sigmoid": lambda features: torch.sigmoid(features),
+    "Tanh": lambda features: torch.tanh(features),
+    "Hardswish": lambda features: functional.hardswish(features),
+    "Hardsigmoid": lambda features: functional.hardsigmoid(features),
+    "Softplus": lambda features: functional.softplus(features),
+    "Mish": lambda features: functional.mish(features),
 }
 """What a reference's layer may end in."""
 
@@ -68,6 +65,7 @@ class Search:
     theirs: Mapping[str, ModuleInfo]
     boundaries: Boundaries
     scalars: Scalars
+    exchange: Exchange = TORCH
     found: dict[Call, Key | None] = field(default_factory=dict)
     _open: list[Event] = field(default_factory=list)
     """Outputs of the reference's layers that the port's code has still to make of its own."""
@@ -78,9 +76,9 @@ class Search:
         """Where the output of `call` is; None if it is compared rightly with the `event`, from which it differs."""
         if not self.theirs[call.path].is_leaf or len(event.tensors) != 1:
             return None
-        actual = paddle_to_torch(flatten(outputs)[0])
+        actual = self.exchange.read(flatten(outputs)[0])
         event = copy_event(event)  # what comes may overwrite it
-        scalar = self.scalars.explain(event.key.path, _tensors(inputs), actual, comparison)
+        scalar = self.scalars.explain(event.key.path, self._tensors(inputs), actual, comparison)
         if scalar is not None:
             return Found(event, [scalar])
         if not self.theirs[call.path].tensors:
@@ -119,7 +117,7 @@ class Search:
         if not self._open or len(tensors) != 1 or not self.theirs[call.path].is_leaf:
             return
         expected = self._open[-1]
-        actual = paddle_to_torch(tensors[0])
+        actual = self.exchange.read(tensors[0])
         if tuple(actual.shape) != tuple(expected.tensors[0].shape):
             return
         if compare(actual, expected.tensors[0]):
@@ -133,6 +131,9 @@ class Search:
             if found is not None:
                 return found
         return None
+
+    def _tensors(self, inputs: Any) -> list[Tensor]:
+        return [self.exchange.read(tensor) for tensor in flatten(inputs)]
 
     def _begins_a_layer(self, key: Key) -> bool:
         return key.kind == "input" and bool(self.ours[key.path].tensors) and self.ours[key.path].is_leaf
@@ -149,7 +150,3 @@ def _activated(module: nn.Module, features: Tensor) -> Iterator[Tensor]:
         yield functional.leaky_relu(features, slope)
     for activation in ACTIVATIONS.values():
         yield activation(features)
-
-
-def _tensors(inputs: Any) -> list[Tensor]:
-    return [paddle_to_torch(tensor) for tensor in flatten(inputs)]

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
 from converter.bridge import CANONICAL_LEAVES
+from twins.lazy import torch
 from twins.tensors import paddle_to_torch, torch_to_paddle
 
 Array = np.ndarray[Any, Any]

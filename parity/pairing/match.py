@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from converter.files.documents import read_document
 from parity.networks.modules import ModuleInfo, paddle_modules, torch_modules
 from parity.pairing.propose import Pairing, pair_modules
 from parity.pairing.tensors import Modules, Slot, address_of, match_tensors, means_the_same, with_shared
+from twins.lazy import nn, torch
 
 Array = np.ndarray[Any, Any]
 EPSILON = 1e-5

@@ -14,9 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import torch
 from numpy.lib import format as npy
-from torch import Tensor
 
 from converter.files.atomic import staged
 from converter.files.documents import SIZES, Schema, read_document, record
@@ -25,6 +23,7 @@ from converter.files.unpickle import one_line
 from parity.errors import ParityInputError
 from parity.verdicts.comparison import compare, failed
 from parity.verdicts.report import Coverage, Layer, Report
+from twins.lazy import Tensor, torch
 
 SIDES = ("paddle", "torch")
 INDEX, TENSORS = "index.json", "tensors.npz"

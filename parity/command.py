@@ -18,6 +18,7 @@ from parity.networks.files import describe_weights
 from parity.networks.inputs import DEFAULT_SIZES, make_images, read_image, read_inputs
 from parity.networks.modules import paddle_modules, torch_modules
 from parity.networks.port import Port, build_config, build_port, load_port_weights
+from parity.networks.recorded import Recording, open_recording
 from parity.networks.reference import load_reference, load_reference_weights
 from parity.networks.user import users_code
 from parity.pairing.alternatives import list_alternatives
@@ -45,6 +46,7 @@ class Options:
     target: Path | None = None
     family: str | None = None
     reference: str | None = None
+    reference_recording: Path | None = None
     reading: Reading = field(default_factory=Reading)
     port: str | None = None
     config: Path | None = None
@@ -85,7 +87,7 @@ class Networks:
     `pairing` is None where the twins' equal paths decide. `preprocessing` is that of the family, where there is one.
     """
 
-    reference: nn.Module
+    reference: Any
     port: Any
     pairing: Pairing | None
     summary: Mapping[str, Any]
@@ -113,7 +115,7 @@ def _run(options: Options, mapping: Mapping[str, str] | None) -> Report:
     specs = {"--reference": options.reference, "--port": options.port}
     networks = build_networks(options, mapping)
     with users_code(specs, "make the inputs for"):
-        inputs = make_inputs(options, networks.preprocessing)
+        inputs = _inputs_of(networks, options)
     with DumpWriter.open(options.dump) as writer, users_code(specs, "run it"):
         networks, report = compare_networks(options, networks, inputs, writer)
     report = replace(report, files=_describe_files(options, networks))
@@ -206,6 +208,9 @@ def build_networks(options: Options, mapping: Mapping[str, str] | None) -> Netwo
     Raises ParityInputError or InputError for what does not fit.
     """
     made = build_users_port(options)
+    if options.reference_recording is not None:
+        assert made is not None
+        return _with_recording(options.reference_recording, made, options, mapping)
     options.progress("weights")
     weights = None if options.reference is not None and made is not None else _weights(options)
     recurrences = (options.recurrence, None if weights is None else weights.recurrence, DEFAULT_RECURRENCE)
@@ -246,6 +251,27 @@ def build_networks(options: Options, mapping: Mapping[str, str] | None) -> Netwo
     )
 
 
+def _with_recording(folder: Path, made: Port, options: Options, mapping: Mapping[str, str] | None) -> Networks:
+    """A port, and the reference as it was recorded on another machine."""
+    recording = open_recording(folder, "reference")
+    if not recording.is_whole:
+        raise ParityInputError(f"{folder}: a recording of digests; isolated layers need one of --keep tensors")
+    if options.port_weights is not None:
+        load_port_weights(made.layer, options.port_weights)
+    given = options.port_weights is not None or made.came_loaded
+    pairing, summary = match_port(recording, made.layer, mapping, given=given)
+    notes = (*made.notes, f"the reference is a recording of {recording.name}: what needs it to run again was not tried")
+    return Networks(
+        reference=recording,
+        port=made.layer,
+        pairing=pairing,
+        summary=summary,
+        preprocessing=None,
+        recurrence=None,
+        notes=notes,
+    )
+
+
 def build_users_port(options: Options) -> Port | None:
     """What --port or --config names; None where the Paddle side is the twin."""
     if options.port is not None:
@@ -273,7 +299,7 @@ def _settings(options: Options, networks: Networks) -> dict[str, Any]:
     return {
         "recurrence": networks.recurrence,
         "seed": options.seed,
-        "reference": options.reference,
+        "reference": networks.reference.name if isinstance(networks.reference, Recording) else options.reference,
         "port": options.port if options.config is None else str(options.config),
         "device": options.device,
     }
@@ -291,14 +317,28 @@ def _completed(options: Options) -> Options:
         raise ParityInputError("--reference: give --port or --config, or a SOURCE for the Paddle twin")
     if sum(option is not None for option in (options.image, options.inputs)) > 1:
         raise ParityInputError("give --image or --inputs, not both")
+    if options.reference_recording is not None:
+        _check_recorded(options)
     if options.bisect:
         options = replace(options, layer_by_layer=True, mode="isolated", dtype="float64", fail_fast=True)
-    detailed = (options.reference, options.port, options.config, options.dump, options.export_repro, options.report)
+    networks = (options.reference, options.reference_recording, options.port, options.config)
+    detailed = (*networks, options.dump, options.export_repro, options.report)
     if options.only or any(option is not None for option in detailed):
         options = replace(options, layer_by_layer=True)
     if not options.layer_by_layer and options.mode not in (None, "free"):
         raise ParityInputError(f"--mode {options.mode} needs --layer-by-layer; outputs alone are compared free-running")
     return options if options.layer_by_layer else replace(options, mode="free")
+
+
+def _check_recorded(options: Options) -> None:
+    """Raise ParityInputError for options that contradict a recorded reference."""
+    names = ("source", "target", "family", "reference", "input_size", "image", "inputs", "recurrence", "export_repro")
+    written = {"source": "SOURCE", "target": "TARGET"}
+    given = [written.get(name, f"--{name.replace('_', '-')}") for name in names if getattr(options, name) is not None]
+    if given:
+        raise ParityInputError(f"--reference-recording has network, weights and inputs: leave out {', '.join(given)}")
+    if not options.has_port:
+        raise ParityInputError("--reference-recording: give --port or --config, which it is compared with")
 
 
 def _weights(options: Options) -> WeightPair:
@@ -318,6 +358,12 @@ def _attention(options: Options, networks: Networks, inputs: Mapping[str, Argume
 
     (images,) = next(iter(inputs.values())).args
     return compute_attention_maps(networks.reference, networks.port, images)
+
+
+def _inputs_of(networks: Networks, options: Options) -> dict[str, Arguments]:
+    if isinstance(networks.reference, Recording):
+        return dict(networks.reference.inputs)
+    return make_inputs(options, networks.preprocessing)
 
 
 def make_inputs(options: Options, preprocessing: Preprocessing | None) -> dict[str, Arguments]:

@@ -14,6 +14,8 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
+import numpy as np
+
 from parity.engine.boundaries import Boundaries, Call
 from parity.engine.conventions import Convention, explain_outputs
 from parity.engine.search import Search
@@ -25,6 +27,7 @@ from parity.verdicts.report import INPUT_SITE, OUTPUT_SITE, Layer
 from twins.lazy import Tensor
 from twins.tensors import flatten, list_keys, refill
 
+Array = np.ndarray[Any, Any]
 OnLayer = Callable[[Layer], None]
 MOST_GIVEN = 256
 MOST_PADDING = 64
@@ -55,7 +58,7 @@ class Follower:
         on_layer: OnLayer,
         convention: Convention,
         size: Sequence[int] = (),
-        constants: Sequence[Tensor] = (),
+        constants: Sequence[Array] = (),
         search: Search | None = None,
         sink: Sink | None = None,
         on_fault: OnFault | None = None,
@@ -84,7 +87,7 @@ class Follower:
         try:
             for path in self._hooked():
                 module = self._modules[path].module
-                handles.append(_hook_inputs(module, self._before(path)))
+                handles.append(hook_inputs(module, self._before(path)))
                 handles.append(module.register_forward_post_hook(self._after(path)))
             with paddle.no_grad(), self._convention.applied():
                 return arguments.call(layer)
@@ -159,13 +162,13 @@ class Follower:
 
     def _as_the_reference(self, actual: list[Any], event: Event) -> list[Tensor]:
         """The port's tensors, in the layout of the reference's where there are as many."""
-        own = [paddle_to_torch(tensor) for tensor in actual]
+        own = [self._read(tensor) for tensor in actual]
         if len(own) != len(event.tensors):
             return own
         recurrent = self._kind(event) == "recurrent"
         for number, (one, expected) in enumerate(zip(own, event.tensors, strict=True)):
             if self._laid_out(expected, one, recurrent) is not expected:
-                own[number] = one.transpose(0, 1) if recurrent else one.permute(0, 3, 1, 2)
+                own[number] = one.swapaxes(0, 1) if recurrent else one.swapaxes(1, 3).swapaxes(2, 3)
         return own
 
     def _is_open(self, call: Call) -> bool:
@@ -261,7 +264,7 @@ class Follower:
         """Whether a tensor is a constant that the network is called with, such as a mask of ones."""
         shapes = [tuple(tensor.shape) for tensor in self._constants]
         return tuple(expected.shape) in shapes and any(
-            one.shape == expected.shape and bool((expected == one.reshape(-1)[0]).all()) for one in self._constants
+            one.shape == expected.shape and bool((expected == _as_given(one)).all()) for one in self._constants
         )
 
     def _in_words(self, actual: list[Any], event: Event, index: int, comparison: Comparison) -> Comparison:
@@ -323,6 +326,12 @@ class Follower:
         )
 
 
+def _as_given(constant: Array) -> float:
+    """The value of an argument that has one throughout, as both networks are given it."""
+    value = constant.flat[0]
+    return float(np.float32(value)) if constant.dtype.kind == "f" else float(value)
+
+
 def _is_padded(actual: Tensor, expected: Tensor) -> bool:
     """Whether an input (N, C, H, W) is the reference's with a border around it, whatever that holds."""
     if actual.ndim != expected.ndim or actual.ndim < 3 or actual.shape[:2] != expected.shape[:2]:
@@ -367,7 +376,7 @@ def _is_floating(tensor: Any) -> bool:
     return "float" in str(tensor.dtype)
 
 
-def _hook_inputs(module: Any, hook: Callable[[Any], Any]) -> Any:
+def hook_inputs(module: Any, hook: Callable[[Any], Any]) -> Any:
     """Let `hook` see, and replace, the positional and keyword arguments, a pair, of each call of `module`."""
     try:
         return module.register_forward_pre_hook(lambda layer, args, kwargs: hook((args, kwargs)), with_kwargs=True)

@@ -17,12 +17,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from scipy.special import expit, ndtr
+
 from parity.engine.boundaries import Boundaries, Call
 from parity.engine.scalars import Scalars
 from parity.engine.stream import Event, Key, Reference, copy_event
 from parity.networks.modules import ModuleInfo
 from parity.verdicts.comparison import Comparison, compare
-from twins.lazy import Tensor, functional, nn, torch
+from twins.lazy import Tensor, functional, torch
 from twins.tensors import TORCH, Exchange, flatten
 
 NEARER = 0.5
@@ -142,11 +145,26 @@ class Search:
         """Whether the reference's output is an activation of the port's."""
         if actual.shape != expected.shape:
             return False
-        return any(bool(compare(made, expected)) for made in _activated(self.ours[path].module, actual))
+        return any(bool(compare(made, expected)) for made in activated(self.ours[path].module, actual))
 
 
-def _activated(module: nn.Module, features: Tensor) -> Iterator[Tensor]:
+def activated(module: Any, features: Any) -> Iterator[Any]:
+    if isinstance(features, np.ndarray):
+        yield from _activated_arrays(module, features)
+        return
     for slope in {value for value in vars(module).values() if isinstance(value, float) and 0 < value < 1}:
         yield functional.leaky_relu(features, slope)
     for activation in ACTIVATIONS.values():
         yield activation(features)
+
+
+def _activated_arrays(module: Any, features: Any) -> Iterator[Any]:
+    """The same of a recording's arrays, where no framework may be there."""
+    slopes = {value for value in vars(module).values() if isinstance(value, float) and 0 < value < 1}
+    for slope in slopes | {0.0, 0.01, 0.1, 0.2}:
+        yield np.where(features > 0, features, slope * features)
+    sigmoid, softplus = expit(features), np.logaddexp(features, 0)
+    yield from (sigmoid, np.tanh(features), softplus, features * sigmoid, features * np.tanh(softplus))
+    yield from (np.clip(features, 0, 6), features * np.clip(features + 3, 0, 6) / 6)
+    yield np.where(features > 0, features, np.expm1(np.minimum(features, 0)))
+    yield features * ndtr(features)

@@ -12,7 +12,7 @@ from twins.lazy import nn, torch
 
 @contextmanager
 def evaluating(model: Any) -> Iterator[None]:
-    modules = list(model.modules()) if isinstance(model, nn.Module) else model.sublayers(include_self=True)
+    modules = model.sublayers(include_self=True) if hasattr(model, "sublayers") else list(model.modules())
     modes = [module.training for module in modules]
     model.eval()
     try:

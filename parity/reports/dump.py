@@ -21,7 +21,7 @@ from converter.files.documents import SIZES, Schema, read_document, record
 from converter.files.npz import Archive
 from converter.files.unpickle import one_line
 from parity.errors import ParityInputError
-from parity.verdicts.comparison import compare, failed
+from parity.verdicts.comparison import compare, failed, to_array
 from parity.verdicts.report import Coverage, Layer, Report
 from twins.lazy import Tensor, torch
 
@@ -76,7 +76,7 @@ class DumpWriter:
             index = self._indices[side]
             entry = f"{len(index):06d}"
             with self._archives[side].open(f"{entry}.npy", "w", force_zip64=True) as file:
-                npy.write_array(file, tensor.detach().cpu().numpy(), allow_pickle=False)
+                npy.write_array(file, to_array(tensor), allow_pickle=False)
             keys = ("path", "call", "output", "input", "mode", "dtype")
             probe = {key: getattr(layer, key) for key in keys}
             index.append({**probe, "shape": list(tensor.shape), "entry": entry})

@@ -87,6 +87,12 @@ from ccnet_cli.common import (
 @click.option("--bisect", is_flag=True, help="Stop at the first guilty layer, in float64: one pass, for large inputs.")
 @click.option("--dump", type=PathType, metavar="DIR", help="Write every layer's output here.")
 @click.option("--export-repro", type=PathType, metavar="DIR", help="Write the guilty layer alone, with a script.")
+@click.option(
+    "--reprod-log",
+    type=PathType,
+    metavar="DIR",
+    help="Write the outputs here as the reproduction guide asks: forward_*.npy and forward_diff.log.",
+)
 @click.option("--report", type=PathType, metavar="DIR", help="Write report.json, report.html and ALIGNMENT.md here.")
 @family_option
 @reading_options

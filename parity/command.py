@@ -10,6 +10,7 @@ from typing import Any
 from converter import Reading
 from converter.errors import InputError
 from families import Preprocessing, get_family
+from parity.engine.follow import Sink
 from parity.engine.harness import compare_models
 from parity.environment.switches import without_tf32
 from parity.errors import ParityInputError
@@ -26,6 +27,7 @@ from parity.pairing.match import give_weights, match_port, read_mapping
 from parity.pairing.propose import Pairing
 from parity.reports.dump import DumpWriter
 from parity.reports.repro import export_repro
+from parity.reports.reprod_log import ForwardLog, show_to
 from parity.verdicts.report import Report
 from twins.build import build_paddle, build_torch, set_paddle_device, torch_device
 from twins.lazy import nn
@@ -71,6 +73,7 @@ class Options:
     bisect: bool = False
     dump: Path | None = None
     export_repro: Path | None = None
+    reprod_log: Path | None = None
     report: Path | None = None
     progress: Progress = field(default=lambda phase: None)
 
@@ -101,10 +104,11 @@ class Networks:
 def run(options: Options) -> Report:
     """Compare the twins, or a reference and a port, as asked; write what was asked to be written."""
     options = _completed(options)
-    if options.report is not None:
-        from parity.reports.folder import try_folder
+    for folder in (options.report, options.reprod_log):
+        if folder is not None:
+            from parity.reports.folder import try_folder
 
-        try_folder(options.report)
+            try_folder(folder)
     mapping = None if options.mapping is None else read_mapping(options.mapping)
     set_paddle_device(options.device)
     with without_tf32(options.device == "gpu" and not options.keep_tf32):
@@ -116,14 +120,17 @@ def _run(options: Options, mapping: Mapping[str, str] | None) -> Report:
     networks = build_networks(options, mapping)
     with users_code(specs, "make the inputs for"):
         inputs = _inputs_of(networks, options)
+    log = None if options.reprod_log is None else ForwardLog()
     with DumpWriter.open(options.dump) as writer, users_code(specs, "run it"):
-        networks, report = compare_networks(options, networks, inputs, writer)
+        networks, report = compare_networks(options, networks, inputs, writer, log)
     report = replace(report, files=_describe_files(options, networks))
     try:
         if options.export_repro is not None:
             own = {**specs, "--config": None if options.config is None else str(options.config)}
             with users_code(specs, "run it"):
                 export_repro(options.export_repro, report, networks.reference, networks.port, inputs, specs=own)
+        if options.reprod_log is not None and log is not None:
+            log.write(options.reprod_log)
         if options.report is not None:
             from parity.reports.folder import write_report
 
@@ -134,20 +141,22 @@ def _run(options: Options, mapping: Mapping[str, str] | None) -> Report:
 
 
 def compare_networks(
-    options: Options, networks: Networks, inputs: Mapping[str, Arguments], writer: DumpWriter | None = None
+    options: Options,
+    networks: Networks,
+    inputs: Mapping[str, Arguments],
+    writer: DumpWriter | None = None,
+    log: ForwardLog | None = None,
 ) -> tuple[Networks, Report]:
     """The report, and the networks as they were compared: with another pairing, where that explains a guilty layer."""
-    report = _compare(options, networks, inputs, writer)
+    report = _compare(options, networks, inputs, show_to(writer, log))
     if report.guilty and networks.summary.get("copied"):
         other = _find_alternative(options, networks, inputs, report)
         if other is not None:
-            networks, report = other, _compare(options, other, inputs, None)
+            networks, report = other, _compare(options, other, inputs, log)
     return networks, replace(report, notes=(*networks.notes, *report.notes))
 
 
-def _compare(
-    options: Options, networks: Networks, inputs: Mapping[str, Arguments], writer: DumpWriter | None
-) -> Report:
+def _compare(options: Options, networks: Networks, inputs: Mapping[str, Arguments], sink: Sink | None) -> Report:
     return compare_models(
         networks.reference,
         networks.port,
@@ -162,7 +171,7 @@ def _compare(
         weights=networks.summary,
         settings=_settings(options, networks),
         progress=options.progress,
-        sink=writer,
+        sink=sink,
         align_corners=None if networks.preprocessing is None else networks.preprocessing.align_corners,
     )
 
@@ -305,8 +314,8 @@ def _settings(options: Options, networks: Networks) -> dict[str, Any]:
     }
 
 
-def _completed(options: Options) -> Options:
-    """With what one option implies for others. Raises ParityInputError where two contradict."""
+def _check_sides(options: Options) -> None:
+    """Raise ParityInputError for options about the networks and their inputs that contradict each other."""
     if not options.has_port and (options.port_weights or (options.mapping and options.reference is None)):
         raise ParityInputError("--port-weights and --mapping belong to --port, --config or --reference")
     if options.port is not None and options.config is not None:
@@ -317,8 +326,15 @@ def _completed(options: Options) -> Options:
         raise ParityInputError("--reference: give --port or --config, or a SOURCE for the Paddle twin")
     if sum(option is not None for option in (options.image, options.inputs)) > 1:
         raise ParityInputError("give --image or --inputs, not both")
+
+
+def _completed(options: Options) -> Options:
+    """With what one option implies for others. Raises ParityInputError where two contradict."""
+    _check_sides(options)
     if options.reference_recording is not None:
         _check_recorded(options)
+    if options.reprod_log is not None and (options.bisect or options.fail_fast or options.mode == "isolated"):
+        raise ParityInputError("--reprod-log needs whole free passes: leave out --bisect, --fail-fast, --mode isolated")
     if options.bisect:
         options = replace(options, layer_by_layer=True, mode="isolated", dtype="float64", fail_fast=True)
     networks = (options.reference, options.reference_recording, options.port, options.config)

@@ -24,6 +24,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 PathType = click.Path(path_type=Path)
 INTERRUPTION.removals = [remove_unfinished]
 
+FRAMEWORKS = ("torch", "paddle")
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 family_option = click.option("--family", metavar="NAME", help="Do not detect the family; take this one.")
 
@@ -63,6 +65,10 @@ def reports_errors(interrupted: str = "interrupted") -> Callable[[Command], Comm
             try:
                 check_files(kwargs.values())
                 return command(*args, **kwargs)
+            except ModuleNotFoundError as error:
+                if error.name not in FRAMEWORKS:
+                    raise
+                code, line = 2, f"{error.name} is not installed, which this needs; see ccnet-parity doctor"
             except KeyboardInterrupt:
                 code, line = INTERRUPTION.exit_code, interrupted
             except (ConverterError, EvaluationError, ParityInputError) as error:

@@ -12,10 +12,18 @@ from ccnet_cli.convert import convert
 from ccnet_cli.doctor import doctor
 from ccnet_cli.evaluate import evaluate
 from ccnet_cli.parity import compare, mutants, parity
+from ccnet_cli.record import record
 
 __all__ = ["convert", "evaluate", "parity_main", "seg_main"]
 
-SUBCOMMANDS = {"certify": certify, "compare": compare, "doctor": doctor, "mutants": mutants, "verify": verify}
+SUBCOMMANDS = {
+    "certify": certify,
+    "compare": compare,
+    "doctor": doctor,
+    "mutants": mutants,
+    "record": record,
+    "verify": verify,
+}
 COMPLETION = "_CCNET_PARITY_COMPLETE"
 """What a shell sets that wants to know how a line goes on."""
 

@@ -32,6 +32,7 @@ from ccnet_cli.common import (
     "  ccnet-parity paddleseg.pdparams --config ccnet.yml --port-weights paddleseg.pdparams\n"
     "\n\b\nOther forms, each with its own --help:\n"
     "  ccnet-parity compare DIR_A DIR_B    two dumps, even of two machines\n"
+    "  ccnet-parity record                 one network, where the other's framework is not\n"
     "  ccnet-parity mutants                the proof that the harness can fail\n"
     "  ccnet-parity certify [SOURCE TARGET]  every alignment point, and a certificate\n"
     "  ccnet-parity verify CERTIFICATE     whether a certificate speaks of a file\n"
@@ -69,6 +70,12 @@ from ccnet_cli.common import (
     metavar="MODULE:FUNCTION",
     help="Hold the port against this torch module of yours. SOURCE, if given, is loaded into it under its own keys.",
 )
+@click.option(
+    "--reference-recording",
+    type=PathType,
+    metavar="DIR",
+    help="Hold the port against what `record --reference` wrote, torch or not.",
+)
 @click.option("--port", metavar="MODULE:FUNCTION", help="Compare this port: a function that returns a Paddle layer.")
 @click.option("--config", type=PathType, metavar="YML", help="Compare the model that a PaddleSeg config builds.")
 @click.option("--port-weights", type=PathType, help="The port's weights (.pdparams), by its own names.")
@@ -80,6 +87,12 @@ from ccnet_cli.common import (
 @click.option("--bisect", is_flag=True, help="Stop at the first guilty layer, in float64: one pass, for large inputs.")
 @click.option("--dump", type=PathType, metavar="DIR", help="Write every layer's output here.")
 @click.option("--export-repro", type=PathType, metavar="DIR", help="Write the guilty layer alone, with a script.")
+@click.option(
+    "--reprod-log",
+    type=PathType,
+    metavar="DIR",
+    help="Write the outputs here as the reproduction guide asks: forward_*.npy and forward_diff.log.",
+)
 @click.option("--report", type=PathType, metavar="DIR", help="Write report.json, report.html and ALIGNMENT.md here.")
 @family_option
 @reading_options
@@ -95,7 +108,7 @@ def parity(as_json: bool, **options: Any) -> None:
     """
     from parity.command import Options, UnwrittenError, run
 
-    own = any(options[name] is not None for name in ("reference", "port", "config"))
+    own = any(options[name] is not None for name in ("reference", "port", "config", "reference_recording"))
     if (options["source"] is None) != (options["target"] is None) and not own:
         raise click.UsageError("give SOURCE and TARGET, or neither")
     try:
@@ -107,16 +120,43 @@ def parity(as_json: bool, **options: Any) -> None:
     _finish(report, as_json=as_json)
 
 
-@click.command(epilog="\b\nExample:\n  ccnet-parity compare dump/paddle dump/torch\n\n\nExit code: as ccnet-parity.")
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  ccnet-parity compare port/ reference/\n"
+    "  ccnet-parity compare dump/paddle dump/torch\n"
+    "\n\nExit code: as ccnet-parity."
+)
 @click.argument("actual", type=PathType)
 @click.argument("expected", type=PathType)
+@click.option("--mapping", type=PathType, help="JSON object of the reference's path to the port's path.")
+@click.option("--accept", multiple=True, metavar="GLOB", help="Accept the gaps of these layers or parameters.")
+@click.option("--report", type=PathType, metavar="DIR", help="Write report.json, report.html and ALIGNMENT.md here.")
 @json_option
 @reports_errors()
-def compare(actual: Path, expected: Path, as_json: bool) -> None:
-    """Compare the dump ACTUAL with the dump EXPECTED (folders that --dump wrote)."""
-    from parity.reports.dump import compare_dumps
+def compare(
+    actual: Path, expected: Path, mapping: Path | None, accept: tuple[str, ...], report: Path | None, as_json: bool
+) -> None:
+    """Compare the port's recording or dump ACTUAL with the reference's, EXPECTED.
 
-    _finish(compare_dumps(actual, expected), as_json=as_json)
+    Recordings are what `ccnet-parity record` writes, dumps what --dump does. A recording has inputs and weights too, so
+    that guilty layers are named. --report writes what ccnet-parity --report writes.
+    """
+    from parity.networks.recorded import INDEX
+    from parity.pairing.match import read_mapping
+    from parity.recordings.compare import compare_recordings
+    from parity.reports.dump import compare_dumps
+    from parity.reports.folder import try_folder, write_report
+
+    if report is not None:
+        try_folder(report)
+    recorded = [folder for folder in (actual, expected) if (folder / INDEX).exists()]
+    if (mapping is not None or accept) and not recorded:
+        raise click.UsageError("--mapping and --accept are for recordings; dumps have the reference's names")
+    pairs = None if mapping is None else read_mapping(mapping)
+    found = compare_recordings(actual, expected, pairs, accept) if recorded else compare_dumps(actual, expected)
+    if report is not None:
+        write_report(report, found, command=command_line())
+    _finish(found, as_json=as_json)
 
 
 @click.command(

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from converter import Reading
 from converter.errors import InputError
 from families import Preprocessing, get_family
+from parity.engine.follow import Sink
 from parity.engine.harness import compare_models
 from parity.environment.switches import without_tf32
 from parity.errors import ParityInputError
@@ -20,6 +19,7 @@ from parity.networks.files import describe_weights
 from parity.networks.inputs import DEFAULT_SIZES, make_images, read_image, read_inputs
 from parity.networks.modules import paddle_modules, torch_modules
 from parity.networks.port import Port, build_config, build_port, load_port_weights
+from parity.networks.recorded import Recording, open_recording
 from parity.networks.reference import load_reference, load_reference_weights
 from parity.networks.user import users_code
 from parity.pairing.alternatives import list_alternatives
@@ -27,8 +27,10 @@ from parity.pairing.match import give_weights, match_port, read_mapping
 from parity.pairing.propose import Pairing
 from parity.reports.dump import DumpWriter
 from parity.reports.repro import export_repro
+from parity.reports.reprod_log import ForwardLog, show_to
 from parity.verdicts.report import Report
 from twins.build import build_paddle, build_torch, set_paddle_device, torch_device
+from twins.lazy import nn
 from twins.weights import WeightPair, read_pair, read_source, standin_pair
 
 Progress = Callable[[str], None]
@@ -46,6 +48,7 @@ class Options:
     target: Path | None = None
     family: str | None = None
     reference: str | None = None
+    reference_recording: Path | None = None
     reading: Reading = field(default_factory=Reading)
     port: str | None = None
     config: Path | None = None
@@ -70,6 +73,7 @@ class Options:
     bisect: bool = False
     dump: Path | None = None
     export_repro: Path | None = None
+    reprod_log: Path | None = None
     report: Path | None = None
     progress: Progress = field(default=lambda phase: None)
 
@@ -86,7 +90,7 @@ class Networks:
     `pairing` is None where the twins' equal paths decide. `preprocessing` is that of the family, where there is one.
     """
 
-    reference: nn.Module
+    reference: Any
     port: Any
     pairing: Pairing | None
     summary: Mapping[str, Any]
@@ -100,10 +104,11 @@ class Networks:
 def run(options: Options) -> Report:
     """Compare the twins, or a reference and a port, as asked; write what was asked to be written."""
     options = _completed(options)
-    if options.report is not None:
-        from parity.reports.folder import try_folder
+    for folder in (options.report, options.reprod_log):
+        if folder is not None:
+            from parity.reports.folder import try_folder
 
-        try_folder(options.report)
+            try_folder(folder)
     mapping = None if options.mapping is None else read_mapping(options.mapping)
     set_paddle_device(options.device)
     with without_tf32(options.device == "gpu" and not options.keep_tf32):
@@ -114,15 +119,18 @@ def _run(options: Options, mapping: Mapping[str, str] | None) -> Report:
     specs = {"--reference": options.reference, "--port": options.port}
     networks = build_networks(options, mapping)
     with users_code(specs, "make the inputs for"):
-        inputs = make_inputs(options, networks.preprocessing)
+        inputs = _inputs_of(networks, options)
+    log = None if options.reprod_log is None else ForwardLog()
     with DumpWriter.open(options.dump) as writer, users_code(specs, "run it"):
-        networks, report = compare_networks(options, networks, inputs, writer)
+        networks, report = compare_networks(options, networks, inputs, writer, log)
     report = replace(report, files=_describe_files(options, networks))
     try:
         if options.export_repro is not None:
             own = {**specs, "--config": None if options.config is None else str(options.config)}
             with users_code(specs, "run it"):
                 export_repro(options.export_repro, report, networks.reference, networks.port, inputs, specs=own)
+        if options.reprod_log is not None and log is not None:
+            log.write(options.reprod_log)
         if options.report is not None:
             from parity.reports.folder import write_report
 
@@ -133,20 +141,22 @@ def _run(options: Options, mapping: Mapping[str, str] | None) -> Report:
 
 
 def compare_networks(
-    options: Options, networks: Networks, inputs: Mapping[str, Arguments], writer: DumpWriter | None = None
+    options: Options,
+    networks: Networks,
+    inputs: Mapping[str, Arguments],
+    writer: DumpWriter | None = None,
+    log: ForwardLog | None = None,
 ) -> tuple[Networks, Report]:
     """The report, and the networks as they were compared: with another pairing, where that explains a guilty layer."""
-    report = _compare(options, networks, inputs, writer)
+    report = _compare(options, networks, inputs, show_to(writer, log))
     if report.guilty and networks.summary.get("copied"):
         other = _find_alternative(options, networks, inputs, report)
         if other is not None:
-            networks, report = other, _compare(options, other, inputs, None)
+            networks, report = other, _compare(options, other, inputs, log)
     return networks, replace(report, notes=(*networks.notes, *report.notes))
 
 
-def _compare(
-    options: Options, networks: Networks, inputs: Mapping[str, Arguments], writer: DumpWriter | None
-) -> Report:
+def _compare(options: Options, networks: Networks, inputs: Mapping[str, Arguments], sink: Sink | None) -> Report:
     return compare_models(
         networks.reference,
         networks.port,
@@ -161,7 +171,7 @@ def _compare(
         weights=networks.summary,
         settings=_settings(options, networks),
         progress=options.progress,
-        sink=writer,
+        sink=sink,
         align_corners=None if networks.preprocessing is None else networks.preprocessing.align_corners,
     )
 
@@ -207,6 +217,9 @@ def build_networks(options: Options, mapping: Mapping[str, str] | None) -> Netwo
     Raises ParityInputError or InputError for what does not fit.
     """
     made = build_users_port(options)
+    if options.reference_recording is not None:
+        assert made is not None
+        return _with_recording(options.reference_recording, made, options, mapping)
     options.progress("weights")
     weights = None if options.reference is not None and made is not None else _weights(options)
     recurrences = (options.recurrence, None if weights is None else weights.recurrence, DEFAULT_RECURRENCE)
@@ -247,6 +260,27 @@ def build_networks(options: Options, mapping: Mapping[str, str] | None) -> Netwo
     )
 
 
+def _with_recording(folder: Path, made: Port, options: Options, mapping: Mapping[str, str] | None) -> Networks:
+    """A port, and the reference as it was recorded on another machine."""
+    recording = open_recording(folder, "reference")
+    if not recording.is_whole:
+        raise ParityInputError(f"{folder}: a recording of digests; isolated layers need one of --keep tensors")
+    if options.port_weights is not None:
+        load_port_weights(made.layer, options.port_weights)
+    given = options.port_weights is not None or made.came_loaded
+    pairing, summary = match_port(recording, made.layer, mapping, given=given)
+    notes = (*made.notes, f"the reference is a recording of {recording.name}: what needs it to run again was not tried")
+    return Networks(
+        reference=recording,
+        port=made.layer,
+        pairing=pairing,
+        summary=summary,
+        preprocessing=None,
+        recurrence=None,
+        notes=notes,
+    )
+
+
 def build_users_port(options: Options) -> Port | None:
     """What --port or --config names; None where the Paddle side is the twin."""
     if options.port is not None:
@@ -274,14 +308,14 @@ def _settings(options: Options, networks: Networks) -> dict[str, Any]:
     return {
         "recurrence": networks.recurrence,
         "seed": options.seed,
-        "reference": options.reference,
+        "reference": networks.reference.name if isinstance(networks.reference, Recording) else options.reference,
         "port": options.port if options.config is None else str(options.config),
         "device": options.device,
     }
 
 
-def _completed(options: Options) -> Options:
-    """With what one option implies for others. Raises ParityInputError where two contradict."""
+def _check_sides(options: Options) -> None:
+    """Raise ParityInputError for options about the networks and their inputs that contradict each other."""
     if not options.has_port and (options.port_weights or (options.mapping and options.reference is None)):
         raise ParityInputError("--port-weights and --mapping belong to --port, --config or --reference")
     if options.port is not None and options.config is not None:
@@ -292,14 +326,35 @@ def _completed(options: Options) -> Options:
         raise ParityInputError("--reference: give --port or --config, or a SOURCE for the Paddle twin")
     if sum(option is not None for option in (options.image, options.inputs)) > 1:
         raise ParityInputError("give --image or --inputs, not both")
+
+
+def _completed(options: Options) -> Options:
+    """With what one option implies for others. Raises ParityInputError where two contradict."""
+    _check_sides(options)
+    if options.reference_recording is not None:
+        _check_recorded(options)
+    if options.reprod_log is not None and (options.bisect or options.fail_fast or options.mode == "isolated"):
+        raise ParityInputError("--reprod-log needs whole free passes: leave out --bisect, --fail-fast, --mode isolated")
     if options.bisect:
         options = replace(options, layer_by_layer=True, mode="isolated", dtype="float64", fail_fast=True)
-    detailed = (options.reference, options.port, options.config, options.dump, options.export_repro, options.report)
+    networks = (options.reference, options.reference_recording, options.port, options.config)
+    detailed = (*networks, options.dump, options.export_repro, options.report)
     if options.only or any(option is not None for option in detailed):
         options = replace(options, layer_by_layer=True)
     if not options.layer_by_layer and options.mode not in (None, "free"):
         raise ParityInputError(f"--mode {options.mode} needs --layer-by-layer; outputs alone are compared free-running")
     return options if options.layer_by_layer else replace(options, mode="free")
+
+
+def _check_recorded(options: Options) -> None:
+    """Raise ParityInputError for options that contradict a recorded reference."""
+    names = ("source", "target", "family", "reference", "input_size", "image", "inputs", "recurrence", "export_repro")
+    written = {"source": "SOURCE", "target": "TARGET"}
+    given = [written.get(name, f"--{name.replace('_', '-')}") for name in names if getattr(options, name) is not None]
+    if given:
+        raise ParityInputError(f"--reference-recording has network, weights and inputs: leave out {', '.join(given)}")
+    if not options.has_port:
+        raise ParityInputError("--reference-recording: give --port or --config, which it is compared with")
 
 
 def _weights(options: Options) -> WeightPair:
@@ -319,6 +374,12 @@ def _attention(options: Options, networks: Networks, inputs: Mapping[str, Argume
 
     (images,) = next(iter(inputs.values())).args
     return compute_attention_maps(networks.reference, networks.port, images)
+
+
+def _inputs_of(networks: Networks, options: Options) -> dict[str, Arguments]:
+    if isinstance(networks.reference, Recording):
+        return dict(networks.reference.inputs)
+    return make_inputs(options, networks.preprocessing)
 
 
 def make_inputs(options: Options, preprocessing: Preprocessing | None) -> dict[str, Arguments]:

@@ -29,7 +29,7 @@ PARITY = (
     ("parity.engine",),
     ("parity.audit", "parity.reports"),
     ("parity.command",),
-    ("parity.certify", "parity.conversion", "parity.testing"),
+    ("parity.certify", "parity.conversion", "parity.recordings", "parity.testing"),
     ("parity.mutants",),
 )
 

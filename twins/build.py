@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
-
 from converter import to_paddle
 from converter.errors import InputError
+from twins.lazy import nn
 from twins.weights import WeightPair
 
 

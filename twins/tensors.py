@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-from torch.utils.dlpack import from_dlpack
+import numpy as np
+
+from twins.lazy import Tensor, torch
 
 
 def flatten(value: Any) -> list[Any]:
@@ -38,6 +39,16 @@ def refill(value: Any, tensors: Iterator[Any]) -> Any:
     return next(tensors) if hasattr(value, "dtype") and hasattr(value, "shape") else value
 
 
+@dataclass(frozen=True)
+class Exchange:
+    """How Paddle's tensors and those that they are compared with become one another."""
+
+    read: Callable[[Any], Any]
+    """A Paddle tensor as one of the other kind."""
+    write: Callable[[Any], Any]
+    """One of the other kind as Paddle's, a copy."""
+
+
 def paddle_to_torch(tensor: Any) -> Tensor:
     """A Paddle tensor as torch's, sharing its memory where it is dense."""
     from models_paddle import paddle
@@ -47,7 +58,7 @@ def paddle_to_torch(tensor: Any) -> Tensor:
     dense = tensor.detach()
     if hasattr(dense, "is_contiguous") and not dense.is_contiguous():
         dense = dense.contiguous()
-    shared = from_dlpack(paddle.utils.dlpack.to_dlpack(dense))
+    shared = torch.utils.dlpack.from_dlpack(paddle.utils.dlpack.to_dlpack(dense))
     return shared.bool() if dense.dtype == paddle.bool else shared  # Paddle 2.6 hands booleans over as bytes
 
 
@@ -57,3 +68,25 @@ def torch_to_paddle(tensor: Tensor) -> Any:
 
     copy = tensor.detach().clone(memory_format=torch.contiguous_format)
     return paddle.utils.dlpack.from_dlpack(copy.__dlpack__())
+
+
+def paddle_to_array(tensor: Any) -> Any:
+    """A Paddle tensor's values as an array; bfloat16, which NumPy lacks, as float32."""
+    from models_paddle import paddle
+
+    array = tensor.detach().numpy()
+    if tensor.dtype == paddle.bfloat16:  # kept as the upper half of a float32
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array
+
+
+def array_to_paddle(array: Any) -> Any:
+    """An array as a Paddle tensor of its own."""
+    from models_paddle import paddle
+
+    return paddle.to_tensor(np.array(array, order="C"))
+
+
+TORCH = Exchange(paddle_to_torch, torch_to_paddle)
+ARRAYS = Exchange(paddle_to_array, array_to_paddle)
+"""Of a recording: no torch is needed."""

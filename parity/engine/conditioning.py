@@ -10,14 +10,14 @@ import copy
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
 from parity.engine.stream import Reference
 from parity.networks.arguments import Arguments
+from twins.lazy import Tensor, nn, torch
 from twins.tensors import flatten, refill
 
-ROUNDING = {"float64": 16 * torch.finfo(torch.float64).eps, "float32": 4 * torch.finfo(torch.float32).eps}
+ROUNDING = {"float64": 16 * float(np.finfo(np.float64).eps), "float32": 4 * float(np.finfo(np.float32).eps)}
 """Of the RMS. In float64, what summing some hundreds of products in another order makes, sqrt(n) times the unit; in
 float32, where a coarser precision inside a layer is to be seen, what storing the greatest of its values does."""
 

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
 
 from parity.engine.scalars import resize_by_paddle
 from parity.verdicts.comparison import compare
-from twins.tensors import paddle_to_torch, torch_to_paddle
+from twins.lazy import Tensor, functional, torch
+from twins.tensors import ARRAYS, TORCH, Exchange
 
 MOST_OUTPUTS = 4
 AUXILIARY = ("aux", "dsn", "deep", "side", "supervis")
@@ -27,8 +26,8 @@ AUXILIARY = ("aux", "dsn", "deep", "side", "supervis")
 NOT_LOGITS: dict[str, Callable[[Tensor], Tensor]] = {
     "the softmax of the reference's logits": lambda logits: functional.softmax(logits, 1),
     "the logarithm of the softmax of the reference's logits": lambda logits: functional.log_softmax(logits, 1),
-    "the sigmoid of the reference's": torch.sigmoid,
-    "the reference's with the opposite sign": torch.neg,
+    "the sigmoid of the reference's": lambda outputs: torch.sigmoid(outputs),
+    "the reference's with the opposite sign": lambda outputs: -outputs,
 }
 """What a port's output may be instead of the reference's -> how that is made."""
 
@@ -50,6 +49,7 @@ class Convention:
     resized: str = ""
     """Whose outputs are resized to the images by themselves: "port" or "reference"."""
     order: tuple[int, ...] | None = None
+    exchange: Exchange = TORCH
     keys: tuple[str, ...] = ()
     """Where one side gives a dictionary and the other a sequence in another order: its keys."""
 
@@ -112,22 +112,23 @@ class Convention:
         Of a reference's dictionary the keys' order is that of the sequence which the port gives.
         """
         if self.order is None and len(actual) <= MOST_OUTPUTS:
-            self.order = _by_meaning(keys) or _by_agreement(actual, expected)
+            self.order = _by_meaning(keys) or _by_agreement(list(map(self.exchange.read, actual)), expected)
             if self.order is not None and self.order != tuple(range(len(actual))):
                 self.keys = tuple(keys)
         return actual if self.order is None else [actual[number] for number in self.order]
 
     def _at_one_size(self, actual: Any, expected: Tensor, size: list[int]) -> tuple[Any, Tensor]:
+        own = self.exchange.read(actual)
         if self.resized == "port":
-            return actual, self._nearest(expected, paddle_to_torch(actual), size, (False, True))
-        return torch_to_paddle(self._nearest(paddle_to_torch(actual), expected, size, (True,))), expected
+            return actual, self._nearest(expected, own, size, (False, True))
+        return self.exchange.write(self._nearest(own, expected, size, (True,))), expected
 
     def _nearest(self, small: Tensor, large: Tensor, size: list[int], exactness: Sequence[bool]) -> Tensor:
         """`small` resized as `large` was: the way is found once."""
         if self.align_corners is None:
             ways = [(corners, exactly) for exactly in exactness for corners in (False, True)]
             resized = {way: _resize(small, size, *way) for way in ways}
-            self.align_corners, self.exactly = min(ways, key=lambda way: float((resized[way] - large).abs().max()))
+            self.align_corners, self.exactly = min(ways, key=lambda way: float(abs(resized[way] - large).max()))
         return _resize(small, size, self.align_corners, self.exactly)
 
 
@@ -144,21 +145,32 @@ def find_training_layers(port: Any, run: Callable[[], int], expected: int) -> tu
     return ()
 
 
-def explain_outputs(actual: Sequence[Any], expected: Sequence[Tensor], number: int) -> str:
-    """What output `number` of a port is instead of the reference's, in words; empty if that is not known."""
-    own, reference = paddle_to_torch(actual[number]), expected[number]
+def explain_outputs(actual: Sequence[Any], expected: Sequence[Tensor], number: int, exchange: Exchange = TORCH) -> str:
+    """What output `number` of a port is instead of the reference's, in words; empty if that is not known.
+
+    Of a recording's, what needs torch to be computed is not.
+    """
+    own, reference = exchange.read(actual[number]), expected[number]
+    if exchange is not TORCH:
+        return _find_other(own, expected, number)
     if reference.ndim > 1 and not own.is_floating_point() and reference.is_floating_point():
         classes = (logits.argmax(1) for logits in _at_size_of(reference, own))
         if any(_are_nearly_all_equal(own, one) for one in classes):
             return "its output is the class of each pixel, the reference's are logits"
-    for other, tensor in enumerate(expected):
-        if other != number and compare(own, tensor):
-            return f"its output {number + 1} is the reference's output {other + 1}: they are in another order"
+    if another := _find_other(own, expected, number):
+        return another
     if own.shape != reference.shape or own.dtype != reference.dtype:
         return ""
     for what, make in NOT_LOGITS.items():
         if reference.ndim > 1 and compare(own, make(reference)):
             return f"its output is {what}"
+    return ""
+
+
+def _find_other(own: Any, expected: Sequence[Any], number: int) -> str:
+    for other, tensor in enumerate(expected):
+        if other != number and compare(own, tensor):
+            return f"its output {number + 1} is the reference's output {other + 1}: they are in another order"
     return ""
 
 
@@ -189,9 +201,8 @@ def _by_both_meanings(actual: list[Any], keys: Sequence[str], names: Sequence[st
     return found
 
 
-def _by_agreement(actual: Sequence[Any], expected: Sequence[Tensor]) -> tuple[int, ...] | None:
+def _by_agreement(own: Sequence[Any], expected: Sequence[Tensor]) -> tuple[int, ...] | None:
     """The order in which all outputs agree, if there is one."""
-    own = [paddle_to_torch(tensor) for tensor in actual]
     for order in permutations(range(len(own))):
         pairs = zip([own[number] for number in order], expected, strict=True)
         if all(one.shape == two.shape and one.dtype == two.dtype and compare(one, two) for one, two in pairs):
@@ -221,11 +232,29 @@ def _in_order(actual: Sequence[Any], actual_names: Sequence[str], names: Sequenc
     return list(actual)
 
 
-def _resize(tensor: Tensor, size: list[int], corners: bool, exactly: bool) -> Tensor:
-    return (
-        _resize_exactly(tensor, size, corners=corners) if exactly else resize_by_paddle(tensor, size, corners=corners)
-    )
+def _resize(tensor: Any, size: list[int], corners: bool, exactly: bool) -> Any:
+    if exactly:
+        return _resize_exactly(tensor, size, corners=corners)
+    exchange = ARRAYS if isinstance(tensor, np.ndarray) else TORCH
+    return resize_by_paddle(tensor, size, corners=corners, exchange=exchange)
 
 
-def _resize_exactly(logits: Tensor, size: list[int], *, corners: bool) -> Tensor:
+def _resize_exactly(logits: Any, size: list[int], *, corners: bool) -> Any:
+    if isinstance(logits, np.ndarray):
+        rows, columns = (_weights(*sides, corners=corners) for sides in zip(logits.shape[2:], size, strict=True))
+        return np.asarray(rows @ logits.astype(np.float64) @ columns.T).astype(logits.dtype)
     return functional.interpolate(logits, size=size, mode="bilinear", align_corners=corners)
+
+
+def _weights(small: int, large: int, *, corners: bool) -> Any:
+    """The matrix (large, small) that resizes one axis linearly."""
+    if corners:
+        places = np.linspace(0, small - 1, large)
+    else:
+        places = np.maximum((np.arange(large) + 0.5) * small / large - 0.5, 0)
+    lower = np.minimum(places.astype(int), small - 1)
+    share = places - lower
+    matrix = np.zeros((large, small))
+    np.add.at(matrix, (np.arange(large), lower), 1 - share)
+    np.add.at(matrix, (np.arange(large), np.minimum(lower + 1, small - 1)), share)
+    return matrix

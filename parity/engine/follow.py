@@ -14,8 +14,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from parity.engine.boundaries import Boundaries, Call
 from parity.engine.conventions import Convention, explain_outputs
@@ -25,8 +24,10 @@ from parity.networks.arguments import Arguments
 from parity.networks.modules import ModuleInfo, is_users_own
 from parity.verdicts.comparison import Comparison, compare, failed
 from parity.verdicts.report import INPUT_SITE, OUTPUT_SITE, Layer
-from twins.tensors import flatten, list_keys, paddle_to_torch, refill, torch_to_paddle
+from twins.lazy import Tensor
+from twins.tensors import flatten, list_keys, refill
 
+Array = np.ndarray[Any, Any]
 OnLayer = Callable[[Layer], None]
 MOST_GIVEN = 256
 MOST_PADDING = 64
@@ -57,12 +58,13 @@ class Follower:
         on_layer: OnLayer,
         convention: Convention,
         size: Sequence[int] = (),
-        constants: Sequence[Tensor] = (),
+        constants: Sequence[Array] = (),
         search: Search | None = None,
         sink: Sink | None = None,
         on_fault: OnFault | None = None,
     ) -> None:
         self._modules, self._boundaries, self._reference = modules, boundaries, reference
+        self._read, self._write = reference.exchange.read, reference.exchange.write
         self._isolated, self._channels_last = isolated, channels_last
         self._coordinates, self._on_layer, self._sink = coordinates, on_layer, sink
         self._convention, self._size, self._search = convention, size, search
@@ -85,7 +87,7 @@ class Follower:
         try:
             for path in self._hooked():
                 module = self._modules[path].module
-                handles.append(_hook_inputs(module, self._before(path)))
+                handles.append(hook_inputs(module, self._before(path)))
                 handles.append(module.register_forward_post_hook(self._after(path)))
             with paddle.no_grad(), self._convention.applied():
                 return arguments.call(layer)
@@ -115,11 +117,11 @@ class Follower:
                 return None
             if len(actual) != len(event.tensors):  # as where a layer takes one tensor as query, key and value
                 actual, event = _unlike(actual), _unlike_tensors(event)
-            if len(actual) == 1 and _is_padded(paddle_to_torch(actual[0]), event.tensors[0]):
+            if len(actual) == 1 and _is_padded(self._read(actual[0]), event.tensors[0]):
                 return None  # the port pads before the layer, which the reference's does itself
             for index, comparison in enumerate(self._compared(actual, event)):
                 if not comparison and self._search is not None and len(actual) == 1:
-                    comparison = self._search.explain_input(paddle_to_torch(actual[0]), comparison) or comparison
+                    comparison = self._search.explain_input(self._read(actual[0]), comparison) or comparison
                 if not comparison:
                     self._accuse_for_input(caller, Call(path, number), actual, event, index, comparison)
             return self._replaced(inputs, event)
@@ -134,7 +136,7 @@ class Follower:
             given = self._given.get(id(own))
             if given is None or given[0]() is not own or given[1]() is not expected:
                 return False
-            if given[2:] != (own.inplace_version, expected._version):
+            if given[2:] != (own.inplace_version, _version(expected)):
                 return False
         return True
 
@@ -160,13 +162,13 @@ class Follower:
 
     def _as_the_reference(self, actual: list[Any], event: Event) -> list[Tensor]:
         """The port's tensors, in the layout of the reference's where there are as many."""
-        own = [paddle_to_torch(tensor) for tensor in actual]
+        own = [self._read(tensor) for tensor in actual]
         if len(own) != len(event.tensors):
             return own
         recurrent = self._kind(event) == "recurrent"
         for number, (one, expected) in enumerate(zip(own, event.tensors, strict=True)):
             if self._laid_out(expected, one, recurrent) is not expected:
-                own[number] = one.transpose(0, 1) if recurrent else one.permute(0, 3, 1, 2)
+                own[number] = one.swapaxes(0, 1) if recurrent else one.swapaxes(1, 3).swapaxes(2, 3)
         return own
 
     def _is_open(self, call: Call) -> bool:
@@ -224,7 +226,7 @@ class Follower:
         for index, comparison in enumerate(comparisons):
             layer = self._layer(call, event, index, comparison, OUTPUT_SITE)
             if self._sink is not None and layer.shape:
-                self._sink(layer, paddle_to_torch(actual[index]), event.tensors[index])
+                self._sink(layer, self._read(actual[index]), event.tensors[index])
             self._report(layer, actual, event)
         return self._replaced(outputs, event) if self._isolated and call.path else None
 
@@ -241,7 +243,7 @@ class Follower:
         if len(actual) != len(event.tensors):
             shapes = [tuple(tensor.shape) for tensor in actual]
             return [failed(f"{len(actual)} tensors {shapes}, the reference has {len(event.tensors)}")]
-        ours = [paddle_to_torch(tensor) for tensor in actual]
+        ours = [self._read(tensor) for tensor in actual]
         recurrent = self._kind(event) == "recurrent"
         theirs = [self._laid_out(*pair, recurrent) for pair in zip(event.tensors, ours, strict=True)]
         truths: list[Tensor | None] = [None] * len(theirs)
@@ -262,12 +264,12 @@ class Follower:
         """Whether a tensor is a constant that the network is called with, such as a mask of ones."""
         shapes = [tuple(tensor.shape) for tensor in self._constants]
         return tuple(expected.shape) in shapes and any(
-            one.shape == expected.shape and bool((expected == one.reshape(-1)[0]).all()) for one in self._constants
+            one.shape == expected.shape and bool((expected == _as_given(one)).all()) for one in self._constants
         )
 
     def _in_words(self, actual: list[Any], event: Event, index: int, comparison: Comparison) -> Comparison:
         """With what the network's output is instead, if that is known."""
-        said = "" if comparison else explain_outputs(actual, event.tensors, index)
+        said = "" if comparison else explain_outputs(actual, event.tensors, index, self._reference.exchange)
         return replace(comparison, reason=f"{comparison.reason}: {said}") if said else comparison
 
     def _kind(self, event: Event) -> str:
@@ -281,9 +283,9 @@ class Follower:
         Of a recurrent layer, with the batch before the steps or after, as `actual` has it.
         """
         if recurrent and expected.ndim == 3 and expected.shape != actual.shape:
-            return expected.transpose(0, 1) if expected.transpose(0, 1).shape == actual.shape else expected
+            return expected.swapaxes(0, 1) if expected.swapaxes(0, 1).shape == actual.shape else expected
         if self._channels_last and expected.ndim == 4 and expected.shape != actual.shape:
-            transposed = expected.permute(0, 2, 3, 1)
+            transposed = expected.swapaxes(1, 3).swapaxes(1, 2)
             if transposed.shape == actual.shape:
                 return transposed
         return expected
@@ -295,9 +297,9 @@ class Follower:
             return None
         tensors = []
         for own, expected in zip(actual, event.tensors, strict=True):
-            ours = self._laid_out(expected, paddle_to_torch(own), self._kind(event) == "recurrent")
-            fits = list(ours.shape[:2]) == list(own.shape[:2]) and ours.is_floating_point() == _is_floating(own)
-            tensors.append(torch_to_paddle(ours) if fits else own)
+            ours = self._laid_out(expected, self._read(own), self._kind(event) == "recurrent")
+            fits = list(ours.shape[:2]) == list(own.shape[:2]) and _is_floating(ours) == _is_floating(own)
+            tensors.append(self._write(ours) if fits else own)
             if fits:
                 self._note_given(tensors[-1], expected)
         return refill(value, iter(tensors))
@@ -305,7 +307,7 @@ class Follower:
     def _note_given(self, own: Any, expected: Tensor) -> None:
         if len(self._given) >= MOST_GIVEN:
             self._given.clear()
-        self._given[id(own)] = (weakref.ref(own), weakref.ref(expected), own.inplace_version, expected._version)
+        self._given[id(own)] = (weakref.ref(own), weakref.ref(expected), own.inplace_version, _version(expected))
 
     def _layer(
         self, call: Call, event: Event, index: int, comparison: Comparison, site: str, stretch: str = ""
@@ -324,6 +326,12 @@ class Follower:
         )
 
 
+def _as_given(constant: Array) -> float:
+    """The value of an argument that has one throughout, as both networks are given it."""
+    value = constant.flat[0]
+    return float(np.float32(value)) if constant.dtype.kind == "f" else float(value)
+
+
 def _is_padded(actual: Tensor, expected: Tensor) -> bool:
     """Whether an input (N, C, H, W) is the reference's with a border around it, whatever that holds."""
     if actual.ndim != expected.ndim or actual.ndim < 3 or actual.shape[:2] != expected.shape[:2]:
@@ -333,10 +341,9 @@ def _is_padded(actual: Tensor, expected: Tensor) -> bool:
         return False
     for starts in product(*(range(border + 1) for border in borders)):
         spans = zip(starts, expected.shape[2:], strict=True)
-        inner = actual
-        for axis, (start, size) in enumerate(spans, 2):
-            inner = inner.narrow(axis, start, size)
-        if torch.equal(inner[0, 0].flatten()[:1], expected[0, 0].flatten()[:1]) and compare(inner, expected):
+        place: Any = (..., *(slice(start, start + size) for start, size in spans))
+        inner, corner = actual[place], (0,) * expected.ndim
+        if inner[corner] == expected[corner] and compare(inner, expected):
             return True
     return False
 
@@ -369,7 +376,7 @@ def _is_floating(tensor: Any) -> bool:
     return "float" in str(tensor.dtype)
 
 
-def _hook_inputs(module: Any, hook: Callable[[Any], Any]) -> Any:
+def hook_inputs(module: Any, hook: Callable[[Any], Any]) -> Any:
     """Let `hook` see, and replace, the positional and keyword arguments, a pair, of each call of `module`."""
     try:
         return module.register_forward_pre_hook(lambda layer, args, kwargs: hook((args, kwargs)), with_kwargs=True)
@@ -399,4 +406,13 @@ class _WrappedForward:
 
 def _identity(actual: list[Any], event: Event) -> tuple[int, ...]:
     ours = [number for tensor in actual for number in (tensor.data_ptr(), tensor.inplace_version)]
-    return *ours, *(number for tensor in event.tensors for number in (tensor.data_ptr(), tensor._version))
+    return *ours, *(number for tensor in event.tensors for number in (_address(tensor), _version(tensor)))
+
+
+def _version(tensor: Any) -> int:
+    """Counts changes in place; a recording's arrays are never changed."""
+    return int(getattr(tensor, "_version", 0))
+
+
+def _address(tensor: Any) -> int:
+    return int(tensor.data_ptr() if hasattr(tensor, "data_ptr") else tensor.__array_interface__["data"][0])

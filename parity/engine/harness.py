@@ -8,7 +8,6 @@ from fnmatch import fnmatch
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from converter.names import count
 from parity.causes.settings import find_difference
@@ -26,8 +25,8 @@ from parity.engine.conventions import Convention
 from parity.engine.follow import Sink
 from parity.engine.memory import quiet_collector, return_freed_memory
 from parity.engine.passes import Findings, Passes, failure
-from parity.engine.reasons import Reasons
-from parity.engine.scalars import GREATEST, Scalars, round_epsilons, write_out
+from parity.engine.recorded import RecordedPasses
+from parity.engine.scalars import GREATEST, Scalars, round_epsilons
 from parity.engine.search import Search
 from parity.engine.stream import Key
 from parity.engine.witness import Witness
@@ -35,10 +34,12 @@ from parity.environment.describe import describe_environment
 from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
 from parity.networks.modules import ModuleInfo, is_users_own, paddle_modules, torch_modules
+from parity.networks.recorded import Recording
 from parity.pairing.match import compare_weights, follow_weights
 from parity.pairing.propose import Pairing, pair_modules
 from parity.verdicts.incumbents import CRITERIA
 from parity.verdicts.report import ATTRIBUTES_SITE, OUTPUT_SITE, Coverage, Guilty, Layer, Report
+from twins.lazy import nn
 
 Array = np.ndarray[Any, Any]
 Input = Array | Arguments
@@ -57,7 +58,7 @@ MODES = {"free": ("free",), "isolated": ("isolated",), "both": ("isolated", "fre
 
 
 def compare_models(
-    torch_module: nn.Module,
+    torch_module: nn.Module | Recording,
     paddle_layer: Any,
     images: Images,
     *,
@@ -75,7 +76,7 @@ def compare_models(
     align_corners: bool | None = None,
     causes: bool = True,
 ) -> Report:
-    """Compare any torch module, the reference, with any Paddle layer, its port, module by module, in evaluation mode.
+    """Compare any torch module, the reference, or its recording, with any Paddle layer, its port, in evaluation mode.
 
         report = compare_models(torch_module, paddle_layer, images)
         assert report, report.summary
@@ -108,7 +109,8 @@ def compare_models(
         follow_weights(exact, theirs, matched)
         round_epsilons(modules)
 
-    passes = Passes(
+    make_passes: Any = RecordedPasses if isinstance(torch_module, Recording) else Passes
+    passes: Passes = make_passes(
         torch_module,
         paddle_layer,
         theirs,
@@ -133,16 +135,18 @@ def compare_models(
         is_whole = search is not None and len(chosen) == len(boundaries.accusable) and not fail_fast
         if found.failures or (search is not None and search.found):
             boundaries = doubts.settle(found if is_whole else None, search)
-        witness = Witness()
+        witness = None if isinstance(torch_module, Recording) else Witness()
         if found.failures:
             found = passes.compare(boundaries, chosen, [first], None if fail_fast else sink, witness=witness)
         if not (fail_fast and found.failures):
             found += passes.compare(boundaries, chosen, rest, sink)
         found = passes.judge_by_conditioning(found)
         agree = passes.outputs_agree() if any(layer.mode == "isolated" for layer in found.failing) else None
-        attributes = _attributes({path: pairing.pairs[path] for path in chosen if path in pairing.pairs}, ours, theirs)
-        guilty = _in_order([*find_guilty(found.layers), *attributes], found.layers)
-        if guilty and causes:
+        paired = {path: pairing.pairs[path] for path in chosen if path in pairing.pairs}
+        guilty = put_in_order([*find_guilty(found.layers), *compare_attributes_of(paired, ours, theirs)], found.layers)
+        if guilty and causes and witness is not None:  # a recording cannot be asked again
+            from parity.engine.reasons import Reasons
+
             guilty = Reasons(passes, witness, pairing, matched, ours, theirs).find(guilty)
         notes = (*passes.convention.sentences, *passes.notes, *doubts.notes)
         environment = describe_environment()  # with the switches that the passes had
@@ -160,7 +164,6 @@ def compare_models(
         accepted=tuple(accept),
         origin=pairing.origin,
     )
-    paired = {path: pairing.pairs[path] for path in chosen if path in pairing.pairs}
     return Report(
         layers=tuple(found.layers),
         coverage=coverage,
@@ -213,7 +216,7 @@ class _Doubts:
         """For a pass that looks for outputs elsewhere."""
         modules = self._passes.exact_modules
         self.scalars = self.scalars or Scalars(modules, self._passes.constants)
-        return Search(modules, self._passes.theirs, boundaries, self.scalars)
+        return Search(modules, self._passes.theirs, boundaries, self.scalars, self._passes.convention.exchange)
 
     def settle(self, found: Findings | None, search: Search | None) -> Boundaries:
         """The boundaries as the port draws them.
@@ -248,7 +251,7 @@ class _Doubts:
             tried.append(self._isolate(self.redrawn, exits))
             return len(_find_slight(tried[-1]))
 
-        write_out(scalars, count, len(slight))
+        self._passes.write_out(scalars, count, len(slight))
         best = min(tried, key=lambda one: len(_find_slight(one)))
         self._unexplained = _find_slight(best)
         return best
@@ -328,16 +331,17 @@ def find_guilty(layers: Sequence[Layer]) -> list[Guilty]:
     return list(found.values())
 
 
-def _in_order(guilty: Sequence[Guilty], layers: Sequence[Layer]) -> list[Guilty]:
+def put_in_order(guilty: Sequence[Guilty], layers: Sequence[Layer]) -> list[Guilty]:
     """Each layer's first entry, in order of execution."""
     once = {(entry.path, entry.call): entry for entry in reversed(guilty)}
     order = {layer.path: number for number, layer in reversed(list(enumerate(layers)))}
     return sorted(once.values(), key=lambda entry: (order.get(entry.path, len(layers)), entry.call))
 
 
-def _attributes(
+def compare_attributes_of(
     pairs: Mapping[str, str], ours: Mapping[str, ModuleInfo], theirs: Mapping[str, ModuleInfo]
 ) -> list[Guilty]:
+    """The pairs that differ in what no output shows."""
     found = []
     for path, target in pairs.items():
         difference = find_difference(ours[path], theirs[target])

@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
 from parity.networks.arguments import Arguments
+from twins.lazy import Tensor, nn, torch
 from twins.tensors import flatten
 
 NEGLIGIBLE = 1e-12

@@ -11,15 +11,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from parity.engine.boundaries import CALLS, Boundaries, Failure, Trialled
 from parity.engine.conditioning import measure_conditioning
 from parity.engine.conventions import Convention, find_training_layers
 from parity.engine.follow import Follower, Sink
 from parity.engine.influence import find_uninfluential
-from parity.engine.scalars import Constants
+from parity.engine.scalars import Constants, Scalars, write_out
 from parity.engine.search import Search
 from parity.engine.stream import Key, Reference
 from parity.engine.surroundings import as_written, cast, evaluating, native_kernels
@@ -30,6 +28,7 @@ from parity.verdicts.classes import Classes, count_equal
 from parity.verdicts.comparison import rejudge
 from parity.verdicts.incumbents import judge
 from parity.verdicts.report import Layer
+from twins.lazy import Tensor, nn, torch
 from twins.tensors import flatten
 
 Array = np.ndarray[Any, Any]
@@ -177,7 +176,7 @@ class Passes:
 
         def count() -> int:
             with paddle.no_grad():
-                return len(flatten(_paddle_arguments(arguments, dtype).call(self.port)))
+                return len(flatten(paddle_arguments(arguments, dtype).call(self.port)))
 
         dtype = "float64" if self.with_truth else "float32"  # the first loses no digit of any weight
         with cast(None, self.port, dtype):
@@ -217,7 +216,7 @@ class Passes:
         report = _Reporter(found, chosen, fail_fast=self.fail_fast, sink=sink, witness=witness)
         for dtype, mode in phases:
             followed = boundaries if mode == "isolated" else boundaries.only(chosen)
-            with cast(self.reference if dtype == "float32" else None, self.port, dtype):
+            with cast(self._to_cast(dtype), self.port, dtype):
                 for name in self.inputs:
                     self.progress(f"{mode} {dtype} {name}")
                     try:
@@ -225,6 +224,14 @@ class Passes:
                     except _Stop:
                         return found
         return found
+
+    def write_out(self, scalars: Scalars, count: Callable[[], int], failures: int) -> None:
+        """Write the reference's scalars otherwise where that makes fewer than `failures` fail, as `count` counts."""
+        write_out(scalars, count, failures)
+
+    def _to_cast(self, dtype: str) -> nn.Module | None:
+        """The reference, where it runs in float32 itself."""
+        return self.reference if dtype == "float32" else None
 
     def isolate(self, boundaries: Boundaries, search: Search | None = None) -> Findings:
         """Everything that is found isolated in float64."""
@@ -263,8 +270,7 @@ class Passes:
         for name in dict.fromkeys(layer.input for layer in doubtful):
             self.progress(f"conditioning {name}")
             paths = {layer.path for layer in doubtful if layer.input == name}
-            arguments = self._torch_arguments(self.inputs[name], self.exact)
-            moved = measure_conditioning(self.exact, arguments, paths, errors, dtype)
+            moved = self._condition(name, paths, errors, dtype)
             floors |= {(name, *key): floor for key, floor in moved.items()}
         layers = [
             replace(
@@ -281,6 +287,19 @@ class Passes:
         """The input called `name`, for the float64 reference."""
         return self._torch_arguments(self.inputs[name], self.exact)
 
+    def _condition(
+        self, name: str, paths: Collection[str], errors: Mapping[str, float], dtype: str
+    ) -> dict[tuple[str, int, int], float]:
+        """How far the reference carries these errors, by (path, call, output)."""
+        return measure_conditioning(self.exact, self.exact_arguments(name), paths, errors, dtype)
+
+    def _open(self, name: str, dtype: str, paths: Collection[str], *, isolated: bool) -> Reference:
+        """The reference's pass over an input."""
+        model = self.exact if dtype == "float64" else self.reference
+        truth = self.exact if dtype == "float32" and self.with_truth else None
+        arguments = self._torch_arguments(self.inputs[name], model)
+        return Reference(model, arguments, paths, truth=truth, isolated=isolated)
+
     def _torch_arguments(self, arguments: Arguments, model: nn.Module) -> Arguments:
         own = torch.float64 if model is self.__dict__.get("exact") else torch.float32
         like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0, dtype=own))
@@ -290,11 +309,8 @@ class Passes:
         self, boundaries: Boundaries, mode: str, dtype: str, name: str, report: _Reporter, search: Search | None
     ) -> None:
         isolated = mode == "isolated"
-        model = self.exact if dtype == "float64" else self.reference
-        truth = self.exact if dtype == "float32" and self.with_truth else None
         paths = boundaries.reference_paths if search is None else self.exact_modules.keys()
-        arguments = self._torch_arguments(self.inputs[name], model)
-        reference = Reference(model, arguments, paths, truth=truth, isolated=isolated)
+        reference = self._open(name, dtype, paths, isolated=isolated)
         follower = Follower(
             self.theirs,
             boundaries,
@@ -305,14 +321,14 @@ class Passes:
             on_layer=report.add,
             convention=self.convention,
             size=next((array.shape[2:] for array in self.inputs[name].tensors if array.ndim == 4), ()),
-            constants=[one for one in arguments.tensors if one.numel() and bool((one == one.reshape(-1)[0]).all())],
+            constants=[one for one in self.inputs[name].tensors if one.size and bool((one == one.flat[0]).all())],
             search=search,
             sink=report.show if mode == "free" else None,
             on_fault=report.keep if (mode, dtype) == ("isolated", "float64") else None,
         )
         counted = boundaries.reference_exits
         try:
-            follower.run(self.port, _paddle_arguments(self.inputs[name], dtype))
+            follower.run(self.port, paddle_arguments(self.inputs[name], dtype))
             for kind, path, call in reference.leftover():
                 if kind != "output" or path not in counted or boundaries.is_elsewhere(path, call):
                     continue
@@ -365,8 +381,8 @@ class _Reporter:
             self.found.classes.append(
                 Classes(output=layer.output, input=layer.input, dtype=layer.dtype, equal=equal, total=total)
             )
-        if layer.path == "" and layer.dtype == "float32" and actual.dtype == expected.dtype == torch.float32:
-            self.found.verdicts.append(judge(actual.cpu(), expected.cpu()))
+        if layer.path == "" and layer.dtype == "float32" and actual.dtype == expected.dtype:
+            self.found.verdicts.append(judge(actual, expected))
         if self._sink is not None:
             self._sink(layer, actual, expected)
 
@@ -388,7 +404,7 @@ def _to_torch(array: Array, device: torch.device, dtype: torch.dtype) -> Tensor:
     return torch.from_numpy(array.astype(np.float32)).to(device, dtype)
 
 
-def _paddle_arguments(arguments: Arguments, dtype: str) -> Arguments:
+def paddle_arguments(arguments: Arguments, dtype: str) -> Arguments:
     from models_paddle import paddle
 
     def convert(array: Array) -> Any:

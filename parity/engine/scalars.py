@@ -15,14 +15,11 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.overrides import handle_torch_function, has_torch_function
 
 from parity.networks.modules import ModuleInfo
 from parity.verdicts.comparison import Comparison, compare
-from twins.tensors import flatten, paddle_to_torch, torch_to_paddle
+from twins.lazy import Tensor, functional, nn, torch
+from twins.tensors import TORCH, Exchange, flatten
 
 TITLES = {"negative_slope": "slope", "eps": "epsilon"}
 """Attribute of a torch module -> its name for people, where that is another."""
@@ -75,8 +72,10 @@ class Constants:
     def _asking(self, name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         @wraps(function)
         def asking(*args: Any, **kwargs: Any) -> Tensor:
-            if has_torch_function(args[:1]):  # those who watch see one function, whoever's constants it has
-                return handle_torch_function(asking, args[:1], *args, **kwargs)
+            if torch.overrides.has_torch_function(
+                args[:1]
+            ):  # those who watch see one function, whoever's constants it has
+                return torch.overrides.handle_torch_function(asking, args[:1], *args, **kwargs)
             self.used.add(name)
             found = PADDLES_OWN[name](*args, **kwargs) if name in self.paddles else None
             return function(*args, **kwargs) if found is None else found
@@ -107,15 +106,16 @@ def _paddles_interpolate(
     return resize_by_paddle(input, [int(side) for side in sizes], corners=bool(align_corners))
 
 
-def resize_by_paddle(images: Tensor, size: list[int], *, corners: bool) -> Tensor:
+def resize_by_paddle(images: Any, size: list[int], *, corners: bool, exchange: Exchange = TORCH) -> Any:
     """Bilinear (N, C, H, W) -> (N, C, *size), at Paddle's positions: 1e-6 from the exact ones."""
     from models_paddle import paddle
 
     with paddle.no_grad():
         resized = paddle.nn.functional.interpolate(
-            torch_to_paddle(images), size=size, mode="bilinear", align_corners=corners
+            exchange.write(images), size=size, mode="bilinear", align_corners=corners
         )
-    return paddle_to_torch(resized).to(images.device)
+    made = exchange.read(resized)
+    return made.to(images.device) if exchange is TORCH else made
 
 
 PADDLES_OWN: dict[str, Callable[..., Tensor | None]] = {
@@ -147,7 +147,9 @@ class Scalars:
         They are kept. None if the difference is too large for that, or no choice makes it go.
         """
         info = self.modules[path]
-        if not info.is_leaf or not (_functions_of(info.module) or any(True for _ in _scalars_of(info.module))):
+        if not info.is_leaf or not hasattr(info.module, "forward"):  # as of a recording
+            return None
+        if not (_functions_of(info.module) or any(True for _ in _scalars_of(info.module))):
             return None
         self._inputs = {path: [tensor.clone() for tensor in inputs]}
         return self.explain_again(path, actual, comparison)
@@ -212,7 +214,7 @@ def write_out(scalars: Scalars, count: Callable[[], int], failures: int) -> bool
 
     `count` compares and counts what fails; `failures` is that number before. Returns whether anything was kept.
     """
-    modules = {path: info.module for path, info in scalars.modules.items()}
+    modules = {path: info.module for path, info in scalars.modules.items() if hasattr(info.module, "forward")}
     kept = False
     for name in sorted(scalars.constants.used - scalars.constants.paddles):
         scalars.take(name)
@@ -237,6 +239,20 @@ def write_out(scalars: Scalars, count: Callable[[], int], failures: int) -> bool
         for path, value in own.items():
             scalars.keep(path, name, value, change(value))
     return kept
+
+
+def rewrite(modules: Mapping[str, ModuleInfo], change: Callable[[float], float]) -> dict[str, tuple[float, float]]:
+    """Write the scalars of all modules otherwise, but for what `round_epsilons` has made alike.
+
+    Returns name -> a number of that name before and after, of those that are others then.
+    """
+    changed: dict[str, tuple[float, float]] = {}
+    for info in modules.values():
+        for name, value in list(_scalars_of(info.module)):
+            if name not in (*SILENT, "eps") and change(value) != value:
+                changed[name] = value, change(value)
+                setattr(info.module, name, change(value))
+    return changed
 
 
 def _likelihood(name: str) -> tuple[bool, str]:

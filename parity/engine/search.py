@@ -17,34 +17,34 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+import numpy as np
+from scipy.special import expit, ndtr
 
 from parity.engine.boundaries import Boundaries, Call
 from parity.engine.scalars import Scalars
 from parity.engine.stream import Event, Key, Reference, copy_event
 from parity.networks.modules import ModuleInfo
 from parity.verdicts.comparison import Comparison, compare
-from twins.tensors import flatten, paddle_to_torch
+from twins.lazy import Tensor, functional, torch
+from twins.tensors import TORCH, Exchange, flatten
 
 NEARER = 0.5
 """Of the distance from its own counterpart: a layer that does more, wrongly, is this near to where it should end."""
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "ReLU": functional.relu,
+    "ReLU": lambda features: functional.relu(features),
     "LeakyReLU 0.01": lambda features: functional.leaky_relu(features, 0.01),
     "LeakyReLU 0.1": lambda features: functional.leaky_relu(features, 0.1),
     "LeakyReLU 0.2": lambda features: functional.leaky_relu(features, 0.2),
-    "ReLU6": functional.relu6,
-    "ELU": functional.elu,
-    "GELU": functional.gelu,
-    "SiLU": functional.silu,
-    "Sigmoid": torch.sigmoid,
-    "Tanh": torch.tanh,
-    "Hardswish": functional.hardswish,
-    "Hardsigmoid": functional.hardsigmoid,
-    "Softplus": functional.softplus,
-    "Mish": functional.mish,
+    "ReLU6": lambda features: functional.relu6(features),
+    "ELU": lambda features: functional.elu(features),
+    "GELU": lambda features: functional.gelu(features),
+    "SiLU": lambda features: functional.silu(features),
+    "Sigmoid": lambda features: torch.sigmoid(features),
+    "Tanh": lambda features: torch.tanh(features),
+    "Hardswish": lambda features: functional.hardswish(features),
+    "Hardsigmoid": lambda features: functional.hardsigmoid(features),
+    "Softplus": lambda features: functional.softplus(features),
+    "Mish": lambda features: functional.mish(features),
 }
 """What a reference's layer may end in."""
 
@@ -68,6 +68,7 @@ class Search:
     theirs: Mapping[str, ModuleInfo]
     boundaries: Boundaries
     scalars: Scalars
+    exchange: Exchange = TORCH
     found: dict[Call, Key | None] = field(default_factory=dict)
     _open: list[Event] = field(default_factory=list)
     """Outputs of the reference's layers that the port's code has still to make of its own."""
@@ -78,9 +79,9 @@ class Search:
         """Where the output of `call` is; None if it is compared rightly with the `event`, from which it differs."""
         if not self.theirs[call.path].is_leaf or len(event.tensors) != 1:
             return None
-        actual = paddle_to_torch(flatten(outputs)[0])
+        actual = self.exchange.read(flatten(outputs)[0])
         event = copy_event(event)  # what comes may overwrite it
-        scalar = self.scalars.explain(event.key.path, _tensors(inputs), actual, comparison)
+        scalar = self.scalars.explain(event.key.path, self._tensors(inputs), actual, comparison)
         if scalar is not None:
             return Found(event, [scalar])
         if not self.theirs[call.path].tensors:
@@ -119,7 +120,7 @@ class Search:
         if not self._open or len(tensors) != 1 or not self.theirs[call.path].is_leaf:
             return
         expected = self._open[-1]
-        actual = paddle_to_torch(tensors[0])
+        actual = self.exchange.read(tensors[0])
         if tuple(actual.shape) != tuple(expected.tensors[0].shape):
             return
         if compare(actual, expected.tensors[0]):
@@ -134,6 +135,9 @@ class Search:
                 return found
         return None
 
+    def _tensors(self, inputs: Any) -> list[Tensor]:
+        return [self.exchange.read(tensor) for tensor in flatten(inputs)]
+
     def _begins_a_layer(self, key: Key) -> bool:
         return key.kind == "input" and bool(self.ours[key.path].tensors) and self.ours[key.path].is_leaf
 
@@ -141,15 +145,26 @@ class Search:
         """Whether the reference's output is an activation of the port's."""
         if actual.shape != expected.shape:
             return False
-        return any(bool(compare(made, expected)) for made in _activated(self.ours[path].module, actual))
+        return any(bool(compare(made, expected)) for made in activated(self.ours[path].module, actual))
 
 
-def _activated(module: nn.Module, features: Tensor) -> Iterator[Tensor]:
+def activated(module: Any, features: Any) -> Iterator[Any]:
+    if isinstance(features, np.ndarray):
+        yield from _activated_arrays(module, features)
+        return
     for slope in {value for value in vars(module).values() if isinstance(value, float) and 0 < value < 1}:
         yield functional.leaky_relu(features, slope)
     for activation in ACTIVATIONS.values():
         yield activation(features)
 
 
-def _tensors(inputs: Any) -> list[Tensor]:
-    return [paddle_to_torch(tensor) for tensor in flatten(inputs)]
+def _activated_arrays(module: Any, features: Any) -> Iterator[Any]:
+    """The same of a recording's arrays, where no framework may be there."""
+    slopes = {value for value in vars(module).values() if isinstance(value, float) and 0 < value < 1}
+    for slope in slopes | {0.0, 0.01, 0.1, 0.2}:
+        yield np.where(features > 0, features, slope * features)
+    sigmoid, softplus = expit(features), np.logaddexp(features, 0)
+    yield from (sigmoid, np.tanh(features), softplus, features * sigmoid, features * np.tanh(softplus))
+    yield from (np.clip(features, 0, 6), features * np.clip(features + 3, 0, 6) / 6)
+    yield np.where(features > 0, features, np.expm1(np.minimum(features, 0)))
+    yield features * ndtr(features)

@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-import torch
+import numpy as np
 from greenlet import greenlet
-from torch import Tensor, nn
 
 from parity.networks.arguments import Arguments
-from twins.tensors import flatten, list_keys, refill
+from twins.lazy import Tensor, nn, torch
+from twins.tensors import TORCH, flatten, list_keys, refill
 
 Kind = Literal["input", "output"]
 
@@ -33,7 +33,7 @@ class Key(NamedTuple):
 class Event:
     """The tensors that entered or left one call of a module, and their keys where they were in a dictionary.
 
-    `truth` are those of the float64 pass beside it, if there is one.
+    `truth` are those of the float64 pass beside it, if there is one. Of a recording, they are arrays.
     """
 
     key: Key
@@ -111,6 +111,8 @@ class Reference:
     `isolated`: inputs are events too, and the float64 pass is given, at each event, what the other pass has,
     so that its own next tensors are the truth about one layer alone.
     """
+
+    exchange = TORCH
 
     def __init__(
         self,
@@ -190,7 +192,9 @@ class Reference:
 
 
 def copy_event(event: Event) -> Event:
-    """With tensors of its own, which no in-place operation reaches."""
+    """With tensors of its own, which no in-place operation reaches; none reaches a recording's."""
+    if all(isinstance(tensor, np.ndarray) for tensor in event.tensors):
+        return event
     truth = None if event.truth is None else tuple(tensor.clone() for tensor in event.truth)
     return replace(event, tensors=tuple(tensor.clone() for tensor in event.tensors), truth=truth)
 

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-from torch import nn
+from twins.lazy import nn, torch
 
 
 @contextmanager
 def evaluating(model: Any) -> Iterator[None]:
-    modules = list(model.modules()) if isinstance(model, nn.Module) else model.sublayers(include_self=True)
+    modules = model.sublayers(include_self=True) if hasattr(model, "sublayers") else list(model.modules())
     modes = [module.training for module in modules]
     model.eval()
     try:

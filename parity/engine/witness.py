@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
 from parity.engine.boundaries import Boundaries, Failure
 from parity.engine.stream import Key
 from parity.verdicts.report import Layer
+from twins.lazy import Tensor
 
 MOST_KEPT = 1 << 26
 """Elements of all tensors that are kept, half a gigabyte in float64."""

@@ -22,7 +22,7 @@ from io import StringIO
 from packaging.requirements import Requirement
 
 from parity.environment.describe import describe_environment, find_version
-from parity.environment.findings import Examination, Finding
+from parity.environment.findings import Examination, Finding, Verdict
 from parity.environment.switches import TF32_VARIABLE, read_switches
 
 PACKAGE = "ccnet-parity"
@@ -32,6 +32,7 @@ PADDLES = "paddlepaddle", "paddlepaddle-gpu"
 FRAMEWORKS = ("torch", *PADDLES)
 KERNELS = ("ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "ATEN_CPU_CAPABILITY")
 """Variables by which a user may have chosen the kernels of another processor."""
+MISSING = "not installed"
 EXTRAS = {
     "paddleseg": ("paddleseg", "ccnet-seg, and --config"),
     "onnx": ("onnxruntime", "the last step of certify's export chain"),
@@ -63,7 +64,8 @@ def check_torch() -> Iterator[Finding]:
     if fault is None:
         yield _in_range("torch", "torch")
     else:
-        yield Finding("torch", fault, "fault", "pip install torch; without it, only `record --port` works")
+        advice = "pip install torch; without it, ports are recorded, and compared with a --reference-recording"
+        yield Finding("torch", fault, _judge_missing(fault, "paddle"), advice)
 
 
 def check_paddle() -> Iterator[Finding]:
@@ -73,8 +75,8 @@ def check_paddle() -> Iterator[Finding]:
         advice = "both write the folder `paddle`: pip uninstall both, then install the one for your device"
         yield Finding("Paddle", " and ".join(installed), "fault", advice)
     elif fault is not None:
-        advice = "pip install paddlepaddle, or paddlepaddle-gpu; without it, only `record --reference` works"
-        yield Finding("Paddle", fault, "fault", advice)
+        advice = "pip install paddlepaddle, or paddlepaddle-gpu; without it, references are recorded, and no more"
+        yield Finding("Paddle", fault, _judge_missing(fault, "torch"), advice)
     elif not installed:  # a build of the user's own
         yield Finding("Paddle", str(sys.modules["paddle"].__version__))
     else:
@@ -206,12 +208,19 @@ def _import(name: str) -> str | None:
     """Import a package, quietly; why it cannot be, or None."""
     try:
         if importlib.util.find_spec(name) is None:
-            return "not installed"
+            return MISSING
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             importlib.import_module("models_paddle" if name == "paddle" else name)
+    except ModuleNotFoundError as error:
+        return MISSING if error.name == name else f"cannot be imported: {error}"
     except Exception as error:  # noqa: BLE001 - whatever a broken installation raises is what is to be told
         return f"cannot be imported: {' '.join(str(error).split())[:160] or type(error).__name__}"
     return None
+
+
+def _judge_missing(fault: str, other: str) -> Verdict:
+    """One framework suffices for one side of a comparison; one that is broken never does."""
+    return "note" if fault == MISSING and _import(other) is None else "fault"
 
 
 def _in_range(name: str, package: str) -> Finding:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from converter.files import file_digest
+from parity.networks.recorded import Recording
 
 TENSORS = "tensors"
 """What was hashed where there is no file: names and values, in the order of the names."""
@@ -16,6 +17,8 @@ TENSORS = "tensors"
 
 def describe_weights(network: Any, path: Path | None, name: str) -> dict[str, str]:
     """`{"name", "sha256", "of"}` of what a network was loaded from: `path`, or, without one, itself, called `name`."""
+    if isinstance(network, Recording):
+        return dict(network.index["weights"])
     if path is not None:
         return {"name": path.name, "sha256": file_digest(path), "of": "file"}
     return {"name": name, "sha256": digest_tensors(network.state_dict()), "of": TENSORS}

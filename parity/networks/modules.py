@@ -7,15 +7,15 @@ Tensors are in torch's layout and under torch's names on both sides: a Paddle `L
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
 from converter.bridge import CANONICAL_LEAVES
-from twins.tensors import paddle_to_torch, torch_to_paddle
+from twins.tensors import array_to_paddle, paddle_to_array, paddle_to_torch
 
 Array = np.ndarray[Any, Any]
 
@@ -104,13 +104,15 @@ class ModuleInfo:
             own = part.T if place.transposed else part
             dtype = str(place.tensor.dtype).rpartition(".")[2]
             if dtype == "bfloat16":
-                place.tensor.set_value(torch_to_paddle(torch.tensor(own, dtype=torch.bfloat16)))
+                place.tensor.set_value(array_to_paddle(own.astype(np.float32)).astype("bfloat16"))
             else:
                 place.tensor.set_value(np.array(own, dtype=dtype, order="C"))
 
 
 def torch_modules(model: Any) -> dict[str, ModuleInfo]:
-    """Path -> module, the network itself as "", in registration order; shared modules once."""
+    """Path -> module, the network itself as "", in registration order; shared modules once. Of a recording, its own."""
+    if not hasattr(model, "named_modules"):
+        return dict(model.modules)
     found: dict[str, ModuleInfo] = {}
     for order, (path, module) in enumerate(model.named_modules()):
         kind = _kind(module, any(True for _ in module.children()))
@@ -127,9 +129,12 @@ def torch_modules(model: Any) -> dict[str, ModuleInfo]:
 
 
 def paddle_modules(model: Any) -> dict[str, ModuleInfo]:
-    """The same of a Paddle network."""
+    """The same of a Paddle network, or of the recording of one."""
+    if not hasattr(model, "named_sublayers"):
+        return dict(model.modules)
     found: dict[str, ModuleInfo] = {}
     seen: set[int] = set()
+    read: dict[int, Array] = {}
     for order, (path, layer) in enumerate(model.named_sublayers(include_self=True)):
         if id(layer) in seen or _is_inside_a_whole(path, found):
             continue
@@ -138,7 +143,7 @@ def paddle_modules(model: Any) -> dict[str, ModuleInfo]:
         if kind == "plain" and _is_linear(layer):
             kind = "linear"
         places = _paddle_places(layer, kind)
-        tensors = {name: _read(parts) for name, parts in places.items()}
+        tensors = {name: _read(parts, read) for name, parts in places.items()}
         kind = _kind_by_tensors(kind, tensors)
         parameters = frozenset(n for n, parts in places.items() if not _is_buffer(parts[0]))
         found[path] = ModuleInfo(path, layer, kind, order, tensors, places, parameters)
@@ -251,11 +256,21 @@ WHOLE_PLACES: dict[str, Callable[[Any], dict[str, tuple[Place, ...]]]] = {
 }
 
 
-def _read(places: tuple[Place, ...]) -> Array:
-    parts = [paddle_to_torch(place.tensor) for place in places]
-    arrays = [part.float().cpu().numpy() if part.dtype.itemsize < 4 else part.cpu().numpy() for part in parts]
+def _read(places: tuple[Place, ...], known: dict[int, Array]) -> Array:
+    """The tensor's values, in its own memory where torch is there to lend it; else `known` has a copy of each by its
+    address, so that what is one tensor stays one."""
+    if "torch" in sys.modules:
+        parts = [paddle_to_torch(place.tensor) for place in places]
+        arrays = [part.float().cpu().numpy() if part.dtype.itemsize < 4 else part.cpu().numpy() for part in parts]
+    else:
+        arrays = [known.setdefault(place.tensor.data_ptr(), _copied(place.tensor)) for place in places]
     arrays = [array.T if place.transposed else array for array, place in zip(arrays, places, strict=True)]
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _copied(tensor: Any) -> Array:
+    array: Array = paddle_to_array(tensor)
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def _is_buffer(place: Place) -> bool:

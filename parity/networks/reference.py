@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from converter import Reading, read_checkpoint
 from parity.errors import ParityInputError
 from parity.networks.user import call_function
+from twins.lazy import Tensor, nn, torch
 
 Array = np.ndarray[Any, Any]
 OPTION = "--reference"

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from converter.files.documents import read_document
 from parity.networks.modules import ModuleInfo, paddle_modules, torch_modules
+from parity.networks.recorded import RecordedModule, Recording
 from parity.pairing.propose import Pairing, pair_modules
 from parity.pairing.tensors import Modules, Slot, address_of, match_tensors, means_the_same, with_shared
+from twins.lazy import nn, torch
 
 Array = np.ndarray[Any, Any]
 EPSILON = 1e-5
@@ -83,7 +83,7 @@ def read_mapping(path: Path) -> dict[str, str]:
 
 
 def match_port(
-    reference: nn.Module,
+    reference: nn.Module | Recording,
     layer: Any,
     mapping: Mapping[str, str] | None,
     *,
@@ -104,7 +104,9 @@ def match_port(
     return pairing, _summarise(found, copied=False)
 
 
-def give_weights(reference: nn.Module, layer: Any, pairing: Pairing, scales: Mapping[str, Array]) -> dict[str, Any]:
+def give_weights(
+    reference: nn.Module | Recording, layer: Any, pairing: Pairing, scales: Mapping[str, Array]
+) -> dict[str, Any]:
     """Give the port the reference's weights by the pairing, whatever it has; the summary as of `match_port`."""
     ours, theirs = torch_modules(reference), paddle_modules(layer)
     copy_weights(ours, theirs, compare_weights(ours, theirs, pairing), scales)
@@ -216,10 +218,10 @@ def _find_operation(reference: Modules, slot: Slot, port: Modules, own: Slot) ->
     if _rounded(expected, theirs, own[1]).tobytes() == actual.tobytes():
         return Match(slot, own, "copy")
     if _is_scale(ours, slot[1]):
-        for operation, epsilon in (("fold", _epsilon(ours)), ("unfold", _epsilon(theirs))):
+        for operation, epsilon in (("fold", scale_epsilon(ours)), ("unfold", scale_epsilon(theirs))):
             kept, summed = (expected, actual) if operation == "fold" else (actual, expected)
             keeper = (ours, slot[1]) if operation == "fold" else (theirs, own[1])
-            if _is_sum(kept, summed, epsilon) and _takes_magnitude(*keeper):
+            if _is_sum(kept, summed, epsilon) and takes_magnitude(*keeper):
                 return Match(slot, own, operation, epsilon)
     return Match(slot, own, "")
 
@@ -232,8 +234,18 @@ def _rounded(expected: Array, theirs: ModuleInfo, name: str) -> Array:
     """As a port keeps it that has another dtype."""
     kept = str(theirs.places[name][0].tensor.dtype).rpartition(".")[2]
     if expected.dtype.kind == "f" and kept in ("float16", "bfloat16"):
-        return np.asarray(torch.from_numpy(expected.copy()).to(getattr(torch, kept)).float().numpy())
+        return _in_half_precision(expected, kept)
     return expected.astype(theirs.tensors[name].dtype)
+
+
+def _in_half_precision(values: Array, dtype: str) -> Array:
+    """As float16 or bfloat16 keeps them, in float32; halves are rounded to even."""
+    if dtype == "float16":
+        with np.errstate(over="ignore"):
+            return values.astype(np.float16).astype(np.float32)
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32).astype(np.uint64)
+    kept = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16 << 16
+    return kept.astype(np.uint32).view(np.float32)
 
 
 def _is_scale(info: ModuleInfo, name: str) -> bool:
@@ -249,31 +261,33 @@ def _is_sum(kept: Array, summed: Array, epsilon: float) -> bool:
     return bool(np.all(np.abs(exact - summed) <= 1.01 * np.finfo(np.float32).eps * exact))
 
 
-def _epsilon(info: ModuleInfo) -> float:
+def scale_epsilon(info: ModuleInfo) -> float:
     value = next((getattr(info.module, name, None) for name in ("eps", "_epsilon", "epsilon")), None)
     return float(np.float32(value if isinstance(value, float) else EPSILON))
 
 
 def _as_taken(ours: ModuleInfo, theirs: ModuleInfo, own: str, value: Array, signed: Array | None) -> Array:
     """A scale as the port's layer takes it: added up for a BatchNorm, as it is for one that adds up itself."""
-    adds_up = _takes_magnitude(ours, "weight"), _takes_magnitude(theirs, own)
+    adds_up = takes_magnitude(ours, "weight"), takes_magnitude(theirs, own)
     if adds_up == (True, False):
-        return (np.abs(value.astype(np.float64)) + _epsilon(ours)).astype(value.dtype)
+        return (np.abs(value.astype(np.float64)) + scale_epsilon(ours)).astype(value.dtype)
     if adds_up == (False, True) and signed is not None:
         return signed.astype(value.dtype)
     if adds_up == (False, True):
-        return (value.astype(np.float64) - _epsilon(theirs)).astype(value.dtype)
+        return (value.astype(np.float64) - scale_epsilon(theirs)).astype(value.dtype)
     return value
 
 
-def _takes_magnitude(info: ModuleInfo, name: str) -> bool:
+def takes_magnitude(info: ModuleInfo, name: str) -> bool:
     """Whether a norm gives the same for the scale called `name` and for its negative, as InPlaceABN does."""
+    if isinstance(info.module, RecordedModule):
+        return info.module.recorded_magnitude
     if type(info.module).__module__.partition(".")[0] in ("torch", "paddle"):
         return False
     kernels = [tensor for tensor in info.tensors.values() if tensor.ndim == 4]
     channels = kernels[0].shape[1] if kernels else len(info.tensors[name])
     images = np.linspace(-1, 1, channels * PROBED * PROBED, dtype=np.float32).reshape(1, channels, PROBED, PROBED)
-    run = _run_torch if isinstance(info.module, nn.Module) else _run_paddle
+    run = _run_paddle if hasattr(info.module, "sublayers") else _run_torch
     try:
         plain, negative = run(info, name, images, 1.0), run(info, name, images, -1.0)
     except Exception:  # noqa: BLE001 - whatever the user's class says of such an input

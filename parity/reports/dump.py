@@ -14,9 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import torch
 from numpy.lib import format as npy
-from torch import Tensor
 
 from converter.files.atomic import staged
 from converter.files.documents import SIZES, Schema, read_document, record
@@ -24,8 +22,9 @@ from converter.files.npz import Archive
 from converter.files.unpickle import one_line
 from converter.names import count
 from parity.errors import ParityInputError
-from parity.verdicts.comparison import compare, failed
+from parity.verdicts.comparison import compare, failed, to_array
 from parity.verdicts.report import Coverage, Layer, Report
+from twins.lazy import Tensor, torch
 
 SIDES = ("paddle", "torch")
 INDEX, TENSORS = "index.json", "tensors.npz"
@@ -78,7 +77,7 @@ class DumpWriter:
             index = self._indices[side]
             entry = f"{len(index):06d}"
             with self._archives[side].open(f"{entry}.npy", "w", force_zip64=True) as file:
-                npy.write_array(file, tensor.detach().cpu().numpy(), allow_pickle=False)
+                npy.write_array(file, to_array(tensor), allow_pickle=False)
             keys = ("path", "call", "output", "input", "mode", "dtype")
             probe = {key: getattr(layer, key) for key in keys}
             index.append({**probe, "shape": list(tensor.shape), "entry": entry})

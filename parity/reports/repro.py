@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from converter.files.atomic import staged
 from parity.engine.stream import TorchPass
@@ -15,6 +14,7 @@ from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
 from parity.networks.modules import paddle_modules, torch_modules
 from parity.verdicts.report import Report
+from twins.lazy import torch
 
 SCRIPT = '''"""{sentence}"""
 import numpy as np, paddle, torch

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-from torch import Tensor
+from parity.verdicts.comparison import to_array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +19,15 @@ class Classes:
     total: int
 
 
-def count_equal(actual: Tensor, expected: Tensor) -> tuple[int, int] | None:
-    """Equal greatest channels, and all: of logits (N, K, …); None for what is none, or of different shapes."""
-    if actual.shape != expected.shape or expected.ndim < 2 or expected.shape[1] < 2 or not expected.numel():
+def count_equal(actual: Any, expected: Any) -> tuple[int, int] | None:
+    """Equal greatest channels, and all: of logits (N, K, …), tensors or arrays.
+
+    None for what is none, or of different shapes.
+    """
+    if actual.shape != expected.shape or expected.ndim < 2 or expected.shape[1] < 2 or 0 in expected.shape:
         return None
-    if not (actual.is_floating_point() and expected.is_floating_point()):
+    if not all("float" in str(tensor.dtype) for tensor in (actual, expected)):
         return None
-    chosen = [np.asarray(tensor.detach().cpu().numpy()).argmax(axis=1) for tensor in (actual, expected)]
+    chosen = [to_array(tensor).argmax(axis=1) for tensor in (actual, expected)]
     equal = chosen[0] == chosen[1]
     return int(equal.sum()), int(equal.size)

@@ -1,7 +1,7 @@
 """Comparing one pair of tensors: structure first, then values, element by element, on the maximum.
 
-Tensors are torch's, on the CPU or a GPU. They are read once, a cache-sized piece at a time and by NumPy: on
-pieces of that size, torch spends more time in waking threads than they save.
+Tensors are torch's, on the CPU or a GPU, or arrays of a recording. They are read once, a cache-sized piece at a time
+and by NumPy: on pieces of that size, torch spends more time in waking threads than they save.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from twins.tolerances import CONDITIONING, FLOAT32_NOISE_RATIO, FLOAT32_RELATIVE, FLOAT64_RELATIVE
 
 Array = np.ndarray[Any, Any]
+Values = Any
+"""A torch tensor, or an array."""
 
 PIECE = 1 << 18
 """Elements per piece: small enough that the passes after the first find it in the cache."""
@@ -50,7 +50,7 @@ class Comparison:
 
 
 def compare(
-    actual: Tensor, expected: Tensor, truth: Tensor | None = None, *, limit: float | None = None, constant: bool = False
+    actual: Values, expected: Values, truth: Values | None = None, *, limit: float | None = None, constant: bool = False
 ) -> Comparison:
     """Compare by the rule of the expected tensor's dtype.
 
@@ -62,7 +62,7 @@ def compare(
     fault = find_mismatch(actual, expected)
     if fault:
         return failed(fault)
-    if not expected.is_floating_point():
+    if "float" not in _name(expected):
         return _compare_exactly(actual, expected)
     arrays = _flat(actual), _flat(expected), None if truth is None else _flat(truth)
     figures = _measure(*_without_equal_infinities(*arrays), constant=constant)
@@ -71,7 +71,7 @@ def compare(
     relative = _divide(figures.max_abs, figures.rms)
     floor = ratio = None
     if truth is not None:
-        floor = max(figures.expected_distance, float(torch.finfo(expected.dtype).eps) * figures.largest)
+        floor = max(figures.expected_distance, float(np.finfo(arrays[1].dtype).eps) * figures.largest)
         ratio = _divide(figures.actual_distance, floor)
     judged = relative if ratio is None else ratio
     limit = _limit(expected, truth) if limit is None else limit
@@ -106,13 +106,13 @@ def rejudge(comparison: Comparison, floor: float | None) -> Comparison:
     return replace(comparison, passed=True, beyond=0, reason="")
 
 
-def find_mismatch(actual: Tensor, expected: Tensor) -> str:
+def find_mismatch(actual: Values, expected: Values) -> str:
     """A difference of structure, which is always a failure; empty if there is none. Nothing is broadcast."""
     if actual.shape != expected.shape:
         return f"shape {tuple(actual.shape)}, expected {tuple(expected.shape)}"
-    if actual.dtype != expected.dtype:
+    if _name(actual) != _name(expected):
         return f"dtype {_name(actual)}, expected {_name(expected)}"
-    if not expected.numel():
+    if 0 in expected.shape:
         return "empty output, which proves nothing"
     return ""
 
@@ -132,10 +132,10 @@ def failed(reason: str) -> Comparison:
     )
 
 
-def _compare_exactly(actual: Tensor, expected: Tensor) -> Comparison:
+def _compare_exactly(actual: Values, expected: Values) -> Comparison:
     """Integers and booleans: equal or not."""
-    different = actual != expected
-    beyond, count = int(different.sum()), expected.numel()
+    different = _flat(actual) != _flat(expected)
+    beyond, count = int(different.sum()), different.size
     return Comparison(
         passed=not beyond,
         max_abs=float(beyond > 0),
@@ -144,7 +144,7 @@ def _compare_exactly(actual: Tensor, expected: Tensor) -> Comparison:
         noise_floor=None,
         noise_ratio=None,
         required_tolerance=float(beyond > 0),
-        worst_index=_unravel(int(different.reshape(-1).int().argmax()), tuple(expected.shape)),
+        worst_index=_unravel(int(different.argmax()), tuple(expected.shape)),
         elements=count,
         beyond=beyond,
         reason=f"{beyond:,} of {count:,} whole numbers differ" if beyond else "",
@@ -230,8 +230,8 @@ def _constant(actual: Array, expected: Array) -> str:
     return ""
 
 
-def _limit(expected: Tensor, truth: Tensor | None) -> float:
-    if expected.dtype == torch.float64:
+def _limit(expected: Values, truth: Values | None) -> float:
+    if _name(expected) == "float64":
         return FLOAT64_RELATIVE
     return FLOAT32_RELATIVE if truth is None else FLOAT32_NOISE_RATIO
 
@@ -254,7 +254,14 @@ def _divide(value: float, by: float) -> float:
     return value / by
 
 
-def _flat(tensor: Tensor) -> Array:
+def to_array(tensor: Values) -> Array:
+    """A tensor's values, or the array itself."""
+    return tensor if isinstance(tensor, np.ndarray) else np.asarray(tensor.detach().cpu().numpy())
+
+
+def _flat(tensor: Values) -> Array:
+    if isinstance(tensor, np.ndarray):
+        return tensor.reshape(-1)
     return np.asarray(tensor.detach().cpu().reshape(-1).numpy())
 
 
@@ -266,5 +273,5 @@ def _unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(index))
 
 
-def _name(tensor: Tensor) -> str:
+def _name(tensor: Values) -> str:
     return str(tensor.dtype).removeprefix("torch.")

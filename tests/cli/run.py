@@ -12,6 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 import cli
+from tests.schemas import validate_output
 
 BIN = Path(sys.executable).parent
 MAIN = {
@@ -24,10 +25,11 @@ SIGNALS = signal.SIGINT, signal.SIGTERM
 
 
 def run(command: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run `command` of this environment and wait."""
-    return subprocess.run(
-        [str(BIN / command), *map(str, arguments)], capture_output=True, text=True, check=False, **options
-    )
+    """Run `command` of this environment and wait. What it prints as JSON must be as docs/schemas says."""
+    words = [str(BIN / command), *map(str, arguments)]
+    result = subprocess.run(words, capture_output=True, text=True, check=False, **options)
+    validate_output(words, result.stdout)
+    return result
 
 
 def call(command: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -46,6 +48,7 @@ def call(command: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     finally:
         for number, handler in zip(SIGNALS, handlers, strict=True):
             signal.signal(number, handler)
+    validate_output(words, output.getvalue())
     return subprocess.CompletedProcess(words, code, output.getvalue(), errors.getvalue())
 
 

@@ -14,6 +14,7 @@ from converter import convert_file
 from models_paddle import paddle
 from tests.converter.checkpoints import load_into_twin
 from tests.converter.pickles import call, mapping, named, value, write_pickle
+from tests.schemas import validate_output
 from twins.standin import make_state_dict, save_state_dict
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -65,7 +66,9 @@ def run(*arguments: object) -> Result:
     name, *options = map(str, arguments)
     device = ["--device", "cpu"] if name in ("train", "val", "predict") else []
     with paddle.utils.unique_name.guard():
-        return CliRunner().invoke(seg, [name, *device, *options])
+        result = CliRunner().invoke(seg, [name, *device, *options])
+    validate_output(["ccnet-seg", *options], result.stdout)
+    return result
 
 
 def succeed(*arguments: object) -> Result:

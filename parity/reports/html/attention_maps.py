@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from models_paddle import paddle
 from parity.engine.surroundings import evaluating
+from twins.lazy import Tensor, nn, torch
 
 Array = np.ndarray[Any, Any]
 PASSES = 2
@@ -131,6 +129,8 @@ class _PaddleSide:
         self._model, self._head = model, model.head
 
     def reduce(self, images: Array) -> Any:
+        from models_paddle import paddle
+
         like = self._model.parameters()[0]
         found: list[Any] = []
         handle = self._head.reduce.register_forward_post_hook(lambda layer, args, output: found.append(output))
@@ -142,10 +142,14 @@ class _PaddleSide:
         return found[0]
 
     def attend(self, features: Any) -> Any:
+        from models_paddle import paddle
+
         with paddle.no_grad():
             return self._head.attention(features)
 
     def spread(self, features: Any, weights: Array) -> Array:
+        from models_paddle import paddle
+
         values: list[Any] = []
         attention = self._head.attention
         handle = attention.value.register_forward_post_hook(lambda layer, args, output: values.append(output))

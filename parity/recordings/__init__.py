@@ -1,0 +1,1 @@
+"""Networks on two machines: recording each where its framework is, and comparing the recordings."""

@@ -42,7 +42,7 @@ MOST_UNEXPLAINED = 8
 """Units of a network that all hypotheses are tried on in vain: the others are seldom explained then."""
 MOST_PAIRED = 24
 """Hypotheses that are tried by twos."""
-LEAST_WORK = 1 << 25
+LEAST_WORK = 1 << 24
 """What may be made of hypotheses in any network, however small, as `count_work` counts."""
 
 

@@ -20,6 +20,8 @@ from ccnet_cli.common import (
     reports_errors,
 )
 
+junit_option = click.option("--junit", type=PathType, metavar="FILE", help="Write the comparison as JUnit XML here.")
+
 
 @click.command(
     epilog="\b\nExamples:\n"
@@ -87,6 +89,7 @@ from ccnet_cli.common import (
 @click.option("--bisect", is_flag=True, help="Stop at the first guilty layer, in float64: one pass, for large inputs.")
 @click.option("--dump", type=PathType, metavar="DIR", help="Write every layer's output here.")
 @click.option("--export-repro", type=PathType, metavar="DIR", help="Write the guilty layer alone, with a script.")
+@junit_option
 @click.option(
     "--reprod-log",
     type=PathType,
@@ -131,10 +134,17 @@ def parity(as_json: bool, **options: Any) -> None:
 @click.option("--mapping", type=PathType, help="JSON object of the reference's path to the port's path.")
 @click.option("--accept", multiple=True, metavar="GLOB", help="Accept the gaps of these layers or parameters.")
 @click.option("--report", type=PathType, metavar="DIR", help="Write report.json, report.html and ALIGNMENT.md here.")
+@junit_option
 @json_option
 @reports_errors()
 def compare(
-    actual: Path, expected: Path, mapping: Path | None, accept: tuple[str, ...], report: Path | None, as_json: bool
+    actual: Path,
+    expected: Path,
+    mapping: Path | None,
+    accept: tuple[str, ...],
+    report: Path | None,
+    junit: Path | None,
+    as_json: bool,
 ) -> None:
     """Compare the port's recording or dump ACTUAL with the reference's, EXPECTED.
 
@@ -146,9 +156,11 @@ def compare(
     from parity.recordings.compare import compare_recordings
     from parity.reports.dump import compare_dumps
     from parity.reports.folder import try_folder, write_report
+    from parity.reports.junit import write_junit
 
-    if report is not None:
-        try_folder(report)
+    for folder in (report, None if junit is None else junit.parent):
+        if folder is not None:
+            try_folder(folder)
     recorded = [folder for folder in (actual, expected) if (folder / INDEX).exists()]
     if (mapping is not None or accept) and not recorded:
         raise click.UsageError("--mapping and --accept are for recordings; dumps have the reference's names")
@@ -156,6 +168,8 @@ def compare(
     found = compare_recordings(actual, expected, pairs, accept) if recorded else compare_dumps(actual, expected)
     if report is not None:
         write_report(report, found, command=command_line())
+    if junit is not None:
+        write_junit(junit, found)
     _finish(found, as_json=as_json)
 
 

@@ -26,6 +26,7 @@ from parity.pairing.alternatives import list_alternatives
 from parity.pairing.match import give_weights, match_port, read_mapping
 from parity.pairing.propose import Pairing
 from parity.reports.dump import DumpWriter
+from parity.reports.junit import write_junit
 from parity.reports.repro import export_repro
 from parity.reports.reprod_log import ForwardLog, show_to
 from parity.verdicts.report import Report
@@ -74,6 +75,7 @@ class Options:
     dump: Path | None = None
     export_repro: Path | None = None
     reprod_log: Path | None = None
+    junit: Path | None = None
     report: Path | None = None
     progress: Progress = field(default=lambda phase: None)
 
@@ -104,7 +106,7 @@ class Networks:
 def run(options: Options) -> Report:
     """Compare the twins, or a reference and a port, as asked; write what was asked to be written."""
     options = _completed(options)
-    for folder in (options.report, options.reprod_log):
+    for folder in (options.report, options.reprod_log, None if options.junit is None else options.junit.parent):
         if folder is not None:
             from parity.reports.folder import try_folder
 
@@ -129,6 +131,8 @@ def _run(options: Options, mapping: Mapping[str, str] | None) -> Report:
             own = {**specs, "--config": None if options.config is None else str(options.config)}
             with users_code(specs, "run it"):
                 export_repro(options.export_repro, report, networks.reference, networks.port, inputs, specs=own)
+        if options.junit is not None:
+            write_junit(options.junit, report)
         if options.reprod_log is not None and log is not None:
             log.write(options.reprod_log)
         if options.report is not None:

@@ -1,0 +1,69 @@
+"""A comparison as JUnit XML, which CI systems show: a case for each probe, and one for all that was not compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+from converter.files.atomic import staged
+from parity.reports.html.probes import NETWORK, Probe, collect_probes
+from parity.verdicts.report import Guilty, Report
+
+SUITE = "ccnet-parity"
+UNPRINTABLE = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+"""What XML cannot say."""
+
+
+def write_junit(path: Path, report: Report) -> None:
+    """Write the report to `path`, whole or not at all. Raises InputError if that cannot be done."""
+    with staged(path) as (temporary,):
+        ElementTree.ElementTree(make_suite(report)).write(temporary, encoding="utf-8", xml_declaration=True)
+
+
+def make_suite(report: Report) -> ElementTree.Element:
+    """The `testsuite`; it has a failure if and only if the report failed."""
+    suite = ElementTree.Element("testsuite", name=SUITE)
+    guilty: dict[tuple[str, int], list[Guilty]] = {}
+    for one in report.guilty:
+        guilty.setdefault((one.path, one.call), []).append(one)
+    for probe in collect_probes(report):
+        case = _add_case(suite, probe.stage, probe.name)
+        accused = guilty.pop((probe.path, probe.call), [])
+        lines = [*map(_describe, accused), *_list_failures(probe)]
+        if lines:
+            _fail(case, "guilty" if accused else "victim", lines)
+    for (path, _), accused in guilty.items():  # of which no output was compared
+        _fail(_add_case(suite, "attributes", path or NETWORK), "guilty", [_describe(one) for one in accused])
+    coverage = _add_case(suite, "coverage", "everything was compared")
+    if report.problems:
+        _fail(coverage, "problem", list(report.problems))
+    failures = len(suite.findall("testcase/failure"))
+    suite.attrib |= {"tests": str(len(suite)), "failures": str(failures), "errors": "0", "skipped": "0"}
+    return suite
+
+
+def _add_case(suite: ElementTree.Element, group: str, name: str) -> ElementTree.Element:
+    return ElementTree.SubElement(suite, "testcase", classname=_printable(group), name=_printable(name), time="0")
+
+
+def _fail(case: ElementTree.Element, kind: str, lines: list[str]) -> None:
+    failure = ElementTree.SubElement(case, "failure", type=kind, message=_printable(lines[0]))
+    failure.text = _printable("\n".join(lines))
+
+
+def _describe(guilty: Guilty) -> str:
+    if guilty.cause is None:
+        return guilty.sentence
+    return f"{guilty.sentence}; cause: {guilty.cause.text}; change: {guilty.cause.fix}"
+
+
+def _list_failures(probe: Probe) -> Iterator[str]:
+    for layer in probe.layers:
+        if not layer.comparison:
+            yield f"{layer.mode}, {layer.dtype}, {layer.input}: {layer.site} {layer.comparison.reason}"
+
+
+def _printable(text: str) -> str:
+    return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)

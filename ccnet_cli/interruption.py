@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from types import FrameType
 
 GRACE = 5.0
@@ -25,14 +24,14 @@ class Interrupted(KeyboardInterrupt):
     """A signal came."""
 
 
-@dataclass
 class Interruption:
     """What came, and what is to be said and removed."""
 
-    number: int = 0
-    message: str = "interrupted"
-    process: int = 0
-    removals: list[Callable[[], None]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.number = 0
+        self.message = "interrupted"
+        self.process = 0
+        self.removals: list[Callable[[], None]] = []
 
     @property
     def exit_code(self) -> int:
@@ -54,6 +53,11 @@ class Interruption:
             yield
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def end(self, code: int) -> None:
+        """The work is done and said: a signal only makes the process end sooner, with `code`."""
+        for number in SIGNALS:
+            signal.signal(number, lambda *_: os._exit(code))
 
     def check(self) -> None:
         """Raise what came, if it was swallowed."""

@@ -10,14 +10,11 @@ import atexit
 import os
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ccnet_cli.home import settle_home
 from ccnet_cli.interruption import INTERRUPTION
-from ccnet_cli.streams import finish, guard_streams
 
 
 def convert() -> None:
@@ -43,6 +40,9 @@ def seg() -> None:
 def _run(name: str) -> None:
     """Run the command and end the process: what the interpreter does after that takes no signal any more, and long."""
     INTERRUPTION.install("interrupted")
+    from ccnet_cli.home import settle_home
+    from ccnet_cli.streams import finish, guard_streams
+
     output, _ = guard_streams()
     code = 0
     try:
@@ -58,9 +58,12 @@ def _run(name: str) -> None:
         print(f"error: {INTERRUPTION.message}", file=sys.stderr)
         code = INTERRUPTION.exit_code
     except BaseException:  # noqa: BLE001 - a fault of ours, shown as the interpreter would
+        import traceback
+
         traceback.print_exc()
         code = 1
     code = finish(output, code)
+    INTERRUPTION.end(code)
     threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as the interpreter would
     atexit._run_exitfuncs()
     sys.stderr.flush()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,19 +11,11 @@ from typing import Any
 
 from cityscapes.errors import DatasetError
 from converter import Reading
-from converter.files.documents import read_document, record
 from families import get_family
 from parity.certify.catalogue import GATES
-from parity.certify.certificate import (
-    FILE,
-    GATE,
-    NUMBER,
-    TEXT,
-    Certificate,
-    describe_file,
-    write_certificate,
-)
-from parity.certify.gate import Check, Outcome, not_asked_for, not_run, run_gate
+from parity.certify.certificate import FILE, Certificate, describe_file, write_certificate
+from parity.certify.gate import Outcome, not_asked_for, not_run, run_gate
+from parity.certify.memory import PARTIAL, Memory
 from parity.certify.provenance import list_sources, sign
 from parity.certify.subject import Subject
 from parity.command import DEFAULT_RECURRENCE
@@ -39,35 +30,6 @@ SMALLEST = 18
 """Depth of the stand-in weights whose family alone is asked for."""
 TIMES = {18: 1.0, 50: 3.0, 101: 5.0}
 """How much longer a gate takes at this depth than at the smallest."""
-PARTIAL = "certificate.partial.json"
-CHECK = record(
-    {
-        "name": TEXT,
-        "measured": NUMBER,
-        "limit": {"type": "number"},
-        "reason": TEXT,
-        "detail": TEXT,
-        "passed": {"type": "boolean"},
-    }
-)
-SCHEMA = record(
-    {
-        "identity": {"type": "object"},
-        "outcomes": {
-            "type": "array",
-            "items": record(
-                {
-                    **GATE,
-                    "checks": {"type": "array", "items": CHECK},
-                    "remarks": {"type": "array", "items": TEXT},
-                    "curves": {"type": "object", "additionalProperties": {"type": "array", "items": NUMBER}},
-                }
-            ),
-        },
-    }
-)
-"""What an interrupted run leaves behind."""
-"""Finished gates of a run that has not ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +86,7 @@ def certify(options: Options) -> Certificate:
         raise ParityInputError(f"{options.report}: cannot make the folder: {error.strerror}") from error
     described = _describe(options, weights, recurrence)
     settings = {"steps": options.steps, "seed": options.seed, "device": options.device, "cityscapes": _root(options)}
-    memory = _Memory(options.report / PARTIAL, {**described, **settings}, lasting=not options.has_users_code)
+    memory = Memory(options.report / PARTIAL, {**described, **settings}, lasting=not options.has_users_code)
     with TemporaryDirectory() as folder:
         subject = Subject(
             weights=weights,
@@ -215,7 +177,7 @@ def write_report(folder: Path, certificate: Certificate) -> None:
     write_alignments(folder, describe_certificate(content))
 
 
-def _outcome(name: str, wanted: bool, subject: Subject, memory: _Memory, options: Options) -> Outcome:
+def _outcome(name: str, wanted: bool, subject: Subject, memory: Memory, options: Options) -> Outcome:
     if not wanted:
         outcome = not_asked_for(name)
     else:
@@ -309,50 +271,3 @@ def _digest(tensors: Any) -> str:
 
 def _root(options: Options) -> str | None:
     return None if options.cityscapes is None else str(options.cityscapes)
-
-
-class _Memory:
-    """Outcomes of an interrupted run on the same files, settings and environment.
-
-    A port is code, which may have changed since: its run starts anew.
-    """
-
-    def __init__(self, path: Path, identity: dict[str, Any], *, lasting: bool) -> None:
-        self._path, self._lasting = path, lasting
-        self._identity = json.loads(json.dumps({**identity, "environment": describe_environment()}))
-        self._known: dict[str, Outcome] = {}
-        if lasting and path.exists():
-            content = read_document(path, SCHEMA, "state of an interrupted run; remove it to start anew")
-            if content["identity"] == self._identity:
-                self._known = {entry["name"]: _read_outcome(entry) for entry in content["outcomes"]}
-
-    def recall(self, name: str) -> Outcome | None:
-        """The outcome of a gate that ran to its end."""
-        return self._known.get(name)
-
-    def keep(self, outcome: Outcome) -> None:
-        """Note the outcome of a gate, unless it could not run."""
-        if outcome.verdict == "not run" or not self._lasting:
-            return
-        self._known[outcome.name] = outcome
-        entries = [
-            {**outcome.to_json(), **outcome.details(), "curves": outcome.curves} for outcome in self._known.values()
-        ]
-        write_certificate(self._path, {"identity": self._identity, "outcomes": entries})
-
-    def forget(self) -> None:
-        """The run has ended."""
-        self._path.unlink(missing_ok=True)
-
-
-def _read_outcome(entry: dict[str, Any]) -> Outcome:
-    def number(value: Any) -> Any:
-        return float("nan") if value is None else value
-
-    checks = tuple(
-        Check(**{key: number(value) if key == "measured" else value for key, value in check.items() if key != "passed"})
-        for check in entry["checks"]
-    )
-    return Outcome(
-        **{**entry, "measured": number(entry["measured"]), "checks": checks, "remarks": tuple(entry["remarks"])}
-    )

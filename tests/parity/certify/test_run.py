@@ -15,7 +15,8 @@ from parity.certify import run as module
 from parity.certify.catalogue import GATES
 from parity.certify.certificate import read_certificate
 from parity.certify.gate import Check, Evidence, Gate, Outcome
-from parity.certify.run import PARTIAL, Options, certify, choose
+from parity.certify.memory import PARTIAL
+from parity.certify.run import Options, certify, choose
 from parity.errors import ParityInputError
 
 

@@ -25,7 +25,7 @@ from parity.engine.witness import Witness
 from parity.networks.arguments import Arguments
 from parity.networks.modules import ModuleInfo, torch_modules
 from parity.verdicts.classes import Classes, count_equal
-from parity.verdicts.comparison import rejudge
+from parity.verdicts.comparison import name_dtype, rejudge
 from parity.verdicts.incumbents import judge
 from parity.verdicts.report import Layer
 from twins.lazy import Tensor, nn, torch
@@ -381,7 +381,7 @@ class _Reporter:
             self.found.classes.append(
                 Classes(output=layer.output, input=layer.input, dtype=layer.dtype, equal=equal, total=total)
             )
-        if layer.path == "" and layer.dtype == "float32" and actual.dtype == expected.dtype:
+        if layer.path == "" and layer.dtype == name_dtype(actual) == name_dtype(expected) == "float32":
             self.found.verdicts.append(judge(actual, expected))
         if self._sink is not None:
             self._sink(layer, actual, expected)

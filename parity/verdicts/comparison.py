@@ -62,7 +62,7 @@ def compare(
     fault = find_mismatch(actual, expected)
     if fault:
         return failed(fault)
-    if "float" not in _name(expected):
+    if "float" not in name_dtype(expected):
         return _compare_exactly(actual, expected)
     arrays = _flat(actual), _flat(expected), None if truth is None else _flat(truth)
     figures = _measure(*_without_equal_infinities(*arrays), constant=constant)
@@ -110,8 +110,8 @@ def find_mismatch(actual: Values, expected: Values) -> str:
     """A difference of structure, which is always a failure; empty if there is none. Nothing is broadcast."""
     if actual.shape != expected.shape:
         return f"shape {tuple(actual.shape)}, expected {tuple(expected.shape)}"
-    if _name(actual) != _name(expected):
-        return f"dtype {_name(actual)}, expected {_name(expected)}"
+    if name_dtype(actual) != name_dtype(expected):
+        return f"dtype {name_dtype(actual)}, expected {name_dtype(expected)}"
     if 0 in expected.shape:
         return "empty output, which proves nothing"
     return ""
@@ -231,7 +231,7 @@ def _constant(actual: Array, expected: Array) -> str:
 
 
 def _limit(expected: Values, truth: Values | None) -> float:
-    if _name(expected) == "float64":
+    if name_dtype(expected) == "float64":
         return FLOAT64_RELATIVE
     return FLOAT32_RELATIVE if truth is None else FLOAT32_NOISE_RATIO
 
@@ -273,5 +273,6 @@ def _unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(index))
 
 
-def _name(tensor: Values) -> str:
+def name_dtype(tensor: Values) -> str:
+    """`float32` and the like, of a tensor or an array."""
     return str(tensor.dtype).removeprefix("torch.")

@@ -92,7 +92,7 @@ def test_its_mistakes_and_other_weights_fail(folder: Path) -> None:
         "--bisect",
     )
     assert other.returncode == 1
-    assert "1 weights differ from the source's after conversion: head.attention.value.weight" in other.stdout
+    assert "1 weight differs from the source's after conversion: head.attention.value.weight" in other.stdout
 
 
 def test_what_paddleseg_cannot_build_is_one_line(folder: Path) -> None:

@@ -87,6 +87,8 @@ def part_options(command: Command) -> Command:
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the inputs and the stand-in weights."
 )
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
+@click.option("--keep-tf32", is_flag=True, help="On a GPU, keep TF32 as the frameworks have it. [default: off]")
+@click.option("--junit", type=PathType, metavar="FILE", help="Write the gates as JUnit XML here.")
 @click.option(
     "--reference",
     metavar="MODULE:FUNCTION",
@@ -115,7 +117,7 @@ def part_options(command: Command) -> Command:
 @reading_options
 @json_option
 @reports_errors("interrupted; the same command goes on after the last gate that ran")
-def certify(as_json: bool, depth: str, **options: Any) -> None:
+def certify(as_json: bool, depth: str, junit: Path | None, keep_tf32: bool, **options: Any) -> None:
     """Certify that TARGET trains, evaluates and exports as SOURCE does: every alignment point, gate by gate.
 
     Without files, stand-in weights are made and converted; without --cityscapes, a small data set is generated.
@@ -124,6 +126,9 @@ def certify(as_json: bool, depth: str, **options: Any) -> None:
     from parity.certify.run import Options, choose, estimate_minutes
     from parity.certify.run import certify as run_gates
     from parity.certify.tables import print_certificate
+    from parity.environment.switches import without_tf32
+    from parity.reports.folder import try_folder
+    from parity.reports.junit import write_certificate_junit
 
     if (
         (options["source"] is None) != (options["target"] is None)
@@ -135,8 +140,12 @@ def certify(as_json: bool, depth: str, **options: Any) -> None:
         chosen = choose(options["gates"], options["skip"])
         click.echo(f"{len(chosen)} gates, about {estimate_minutes(chosen, int(depth))} minutes on two cores", err=True)
         options["on_outcome"] = _say
-    with phases() as progress:
+    if junit is not None:
+        try_folder(junit.parent)
+    with phases() as progress, without_tf32(options["device"] == "gpu" and not keep_tf32):
         certificate = run_gates(Options(depth=int(depth), progress=progress, **options))
+    if junit is not None:
+        write_certificate_junit(junit, certificate.to_json())
     if as_json:
         click.echo(json.dumps(certificate.to_json(), allow_nan=False))
     else:

@@ -1,10 +1,11 @@
-"""A comparison as JUnit XML, which CI systems show: a case for each probe, and one for all that was not compared."""
+"""A comparison or a certificate as JUnit XML, which CI systems show: a case for each probe, or for each gate."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from converter.files.atomic import staged
@@ -18,8 +19,17 @@ UNPRINTABLE = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U
 
 def write_junit(path: Path, report: Report) -> None:
     """Write the report to `path`, whole or not at all. Raises InputError if that cannot be done."""
+    _write(path, make_suite(report))
+
+
+def write_certificate_junit(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a certificate, of which `content` is the JSON, to `path`. Raises InputError if that cannot be done."""
+    _write(path, make_certificate_suite(content))
+
+
+def _write(path: Path, suite: ElementTree.Element) -> None:
     with staged(path) as (temporary,):
-        ElementTree.ElementTree(make_suite(report)).write(temporary, encoding="utf-8", xml_declaration=True)
+        ElementTree.ElementTree(suite).write(temporary, encoding="utf-8", xml_declaration=True)
 
 
 def make_suite(report: Report) -> ElementTree.Element:
@@ -39,8 +49,26 @@ def make_suite(report: Report) -> ElementTree.Element:
     coverage = _add_case(suite, "coverage", "everything was compared")
     if report.problems:
         _fail(coverage, "problem", list(report.problems))
-    failures = len(suite.findall("testcase/failure"))
-    suite.attrib |= {"tests": str(len(suite)), "failures": str(failures), "errors": "0", "skipped": "0"}
+    return _counted(suite)
+
+
+def make_certificate_suite(content: Mapping[str, Any]) -> ElementTree.Element:
+    """The `testsuite` of a certificate: a gate that failed, or did not run, is a failure; others may be skipped."""
+    suite = ElementTree.Element("testsuite", name=SUITE)
+    for gate in content["gates"]:
+        case = _add_case(suite, "certify", gate["name"])
+        case.set("time", f"{gate['seconds']:.3f}")
+        if gate["verdict"] in ("failed", "not run"):
+            _fail(case, gate["verdict"], [gate["reason"]])
+        elif gate["verdict"] != "passed":
+            ElementTree.SubElement(case, "skipped", message=_printable(gate["verdict"]))
+    return _counted(suite)
+
+
+def _counted(suite: ElementTree.Element) -> ElementTree.Element:
+    count = {kind: len(suite.findall(f"testcase/{kind}")) for kind in ("failure", "skipped")}
+    numbers = {"tests": len(suite), "failures": count["failure"], "errors": 0, "skipped": count["skipped"]}
+    suite.attrib |= {name: str(number) for name, number in numbers.items()}
     return suite
 
 

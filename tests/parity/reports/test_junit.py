@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from parity.reports.junit import make_suite
+from parity.reports.junit import make_certificate_suite, make_suite
 from parity.verdicts.report import ATTRIBUTES_SITE, Coverage, Guilty, Report
 from tests.cli.run import call
 from tests.parity.made_reports import make_report
@@ -32,6 +32,18 @@ def test_every_probe_is_a_case_and_the_guilty_are_told_from_victims():
         one.path for one in report.guilty
     }
     assert "victim" in found.values()
+
+
+def test_gates_of_a_certificate():
+    verdicts = {"weights": "passed", "loss": "failed", "metric": "not run", "training": "not asked for"}
+    gates = [
+        {"name": name, "verdict": verdict, "reason": f"why {name}", "seconds": 1.0}
+        for name, verdict in verdicts.items()
+    ]
+    suite = make_certificate_suite({"gates": gates})
+    assert kinds(suite) == {"loss": "failed", "metric": "not run"}
+    assert [suite.get(name) for name in ("tests", "failures", "skipped")] == ["4", "2", "1"]
+    assert suite.find("testcase[@name='loss']/failure").text == "why loss"
 
 
 def test_a_healthy_report_has_no_failure():

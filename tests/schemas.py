@@ -48,15 +48,19 @@ def assert_valid(content: Any, name: str) -> None:
     assert error is None, f"{name}: docs/schemas/{name}-1.schema.json: {error.json_path}: {error.message}"
 
 
+COMMANDS = ("ccnet-convert", "ccnet-eval", "ccnet-parity", "ccnet-seg")
+
+
 def name_schema(words: Sequence[str]) -> str:
-    """Of what a command line prints."""
-    command = Path(words[0]).name
+    """Of what a command line prints, which may start a command by another, such as torchrun."""
+    command, *rest = words[next(n for n, word in enumerate(words) if Path(word).name in COMMANDS) :]
+    command = Path(command).name
     if command == "ccnet-convert":
         return next(
             (n for option, n in (("--inspect", "inspection"), ("--diff", "difference")) if option in words), "manifest"
         )
     if command == "ccnet-parity":
-        return SUBCOMMANDS.get(words[1], "report")
+        return SUBCOMMANDS.get(rest[0], "report") if rest else "report"
     return {"ccnet-eval": "evaluation", "ccnet-seg": "score"}[command]
 
 

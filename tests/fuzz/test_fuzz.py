@@ -22,7 +22,7 @@ def refuse_in_two_lines(path: Path) -> None:
 FAULTS = {
     "more than one line": refuse_in_two_lines,
     "ZeroDivisionError": lambda path: 1 / 0,
-    "MemoryError": lambda path: bytearray(300 << 20),
+    "MemoryError": lambda path: bytearray(64 << 30),  # more than a large process has freed
     "died": lambda path: os.kill(os.getpid(), 11),
     "runs subprocess.Popen": lambda path: subprocess.run(["true"], check=True),
 }

@@ -94,7 +94,7 @@ def test_one_wrong_tensor_of_a_file_is_named(source, state, tmp_path):
     wrong = {**state, "conv_out.conv.weight": state["conv_out.conv.weight"] * np.float32(1.0001)}
     report = compare(source, port_weights=save(tmp_path / "wrong.pdparams", wrong))
     assert report.weights["different"] == ["head.refine.conv.weight"]
-    assert report.problems == ("1 weights differ from the source's after conversion: head.refine.conv.weight",)
+    assert report.problems == ("1 weight differs from the source's after conversion: head.refine.conv.weight",)
     assert [one.path for one in report.guilty] == ["head.refine.conv"]
 
 

@@ -32,6 +32,7 @@ from parity.environment.describe import describe_environment
 from parity.errors import ParityInputError
 from parity.networks.user import describe, users_names
 from parity.pairing.match import read_mapping
+from parity.verdicts.report import Cause
 from twins.build import set_paddle_device
 from twins.weights import WeightPair, read_pair, read_source, standin_pair
 
@@ -61,7 +62,8 @@ SCHEMA = record(
                     "checks": {"type": "array", "items": CHECK},
                     "remarks": {"type": "array", "items": TEXT},
                     "curves": {"type": "object", "additionalProperties": {"type": "array", "items": NUMBER}},
-                }
+                },
+                optional=("cause",),
             ),
         },
     }
@@ -353,6 +355,13 @@ def _read_outcome(entry: dict[str, Any]) -> Outcome:
         Check(**{key: number(value) if key == "measured" else value for key, value in check.items() if key != "passed"})
         for check in entry["checks"]
     )
+    cause = entry.get("cause")
     return Outcome(
-        **{**entry, "measured": number(entry["measured"]), "checks": checks, "remarks": tuple(entry["remarks"])}
+        **{
+            **entry,
+            "measured": number(entry["measured"]),
+            "checks": checks,
+            "remarks": tuple(entry["remarks"]),
+            "cause": cause and Cause(**cause),
+        }
     )

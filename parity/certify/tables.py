@@ -12,6 +12,7 @@ from rich.table import Table
 from converter.console import wide_console
 from parity.certify.certificate import Certificate
 from parity.certify.parts.kit import TOOLKIT
+from parity.reports.html.certificate import list_reasons
 from parity.reports.html.certificate import summarise as summarise_gates
 
 SIGNS = {
@@ -33,7 +34,7 @@ def print_certificate(certificate: Certificate, console: Console | None = None) 
             SIGNS[outcome.verdict],
             _figure(outcome.measured),
             _figure(outcome.limit),
-            escape(outcome.reason),
+            escape("\n".join((outcome.reason, *list_reasons(outcome.to_json())))),
         )
     subject = certificate.subject
     console.print(

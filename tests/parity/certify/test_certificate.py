@@ -60,7 +60,8 @@ def test_keys() -> None:
     assert {"versions", "threads", "flags"} <= content["environment"].keys()
     assert [gate["name"] for gate in content["gates"]] == list(GATES)
     assert all(
-        list(g) == ["name", "verdict", "measured", "limit", "reason", "seconds", "code"] for g in content["gates"]
+        list(g) == ["name", "verdict", "measured", "limit", "reason", "seconds", "code", "cause"]
+        for g in content["gates"]
     )
 
 

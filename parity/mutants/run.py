@@ -155,7 +155,7 @@ class Bench:
             )
             outcomes = (run_gate(GATES[name], subject) for name in chosen)
             failed = next((outcome for outcome in outcomes if not outcome), None)
-        cause = failed and failed.cause
+        cause = None if failed is None else failed.cause
         return Outcome(
             mutant=entry,
             theme=theme,

@@ -71,7 +71,7 @@ def attention_detached(side: PaddleSide) -> None:
     attention.forward = lambda features: forward(features) - features + features.detach()
 
 
-@training_mutant(MUTANTS, "optimiser")
+@training_mutant(MUTANTS, "optimiser", "frozen parameters")
 def gamma_frozen(side: PaddleSide) -> None:
     """The scale of the attention is no trainable parameter: it stays what it was."""
     side.modules["head.attention"].module.gamma.stop_gradient = True

@@ -74,7 +74,7 @@ def norms_and_biases_not_decayed(side: PaddleSide) -> None:
             parameter.regularizer = paddle.regularizer.L2Decay(0.0)
 
 
-@training_mutant(MUTANTS, "validation data")
+@training_mutant(MUTANTS, "validation data", "channel order")
 def pixels_as_rgb(side: PaddleSide) -> None:
     """Pixels keep the order of the file, the mean its own."""
     preprocess = side.preprocess

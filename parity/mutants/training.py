@@ -18,7 +18,7 @@ MUTANTS: list[Mutant] = []
 nn = paddle.nn
 
 
-@training_mutant(MUTANTS, "backward")
+@training_mutant(MUTANTS, "backward", "biased variance")
 def biased_running_variance(side: PaddleSide) -> None:
     """Paddle's own BatchNorm: the running variance of each batch is the biased one."""
     for norm in _norms(side):

@@ -34,8 +34,10 @@ def print_certificate(certificate: Certificate, console: Console | None = None) 
             SIGNS[outcome.verdict],
             _figure(outcome.measured),
             _figure(outcome.limit),
-            escape("\n".join((outcome.reason, *list_reasons(outcome.to_json())))),
+            escape(outcome.reason),
         )
+        for line in list_reasons(outcome.to_json()):
+            table.add_row("", "", "", "", escape(line))
     subject = certificate.subject
     console.print(
         f"{subject['family']}, ResNet-{subject['depth']}, {subject['num_classes']} classes, "

@@ -56,7 +56,7 @@ def _code(certificate: Certificate) -> Table | str:
     """Whose code ran at each gate; one line where it is the toolkit's throughout."""
     ran = [outcome for outcome in certificate.outcomes if outcome.code]
     if {code for outcome in ran for code in outcome.code.values()} <= {TOOLKIT}:
-        return f"code: {TOOLKIT} on both sides\n"
+        return f"code: {TOOLKIT} on both sides"
     table = Table("gate", "the port's code", "the reference's code", box=box.SIMPLE)
     for outcome in ran:
         table.add_row(outcome.name, *(escape(outcome.code[side]) for side in ("port", "reference")))

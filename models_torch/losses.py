@@ -69,7 +69,9 @@ class OhemCrossEntropy(CrossEntropy):
 
 
 def resize_logits(logits: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
-    """(N, K, h, w) -> (N, K, *size), bilinear."""
+    """(N, K, h, w) -> (N, K, *size), bilinear; of that size already, they stay as they are."""
+    if logits.shape[2:] == size:
+        return logits
     rows, columns = (
         torch.from_numpy(interpolation_matrix(source, target, align_corners=align_corners)).to(logits)
         for source, target in zip(logits.shape[2:], size, strict=True)

@@ -31,6 +31,9 @@ GATE: dict[str, Schema] = {
     "reason": TEXT,
     "seconds": {"type": "number"},
     "code": {"type": "object"},
+    "cause": nullable(
+        record({"name": TEXT, "text": TEXT, "fix": TEXT, "residual": NUMBER, "proved": {"type": "boolean"}})
+    ),
 }
 FILE_ENTRY = record({"name": TEXT, "sha256": nullable(SHA256)}, more=True)
 SCHEMA = record(
@@ -38,7 +41,7 @@ SCHEMA = record(
         "verdict": {"type": "string", "pattern": VERDICTS},
         "source": FILE_ENTRY,
         "target": FILE_ENTRY,
-        "gates": {"type": "array", "items": record(GATE, more=True)},
+        "gates": {"type": "array", "items": record(GATE, optional=("cause",), more=True)},
         "date": TEXT,
         "sources": {"type": "object", "additionalProperties": SHA256},
         "environment": record({"versions": {"type": "object", "additionalProperties": nullable(TEXT)}}, more=True),

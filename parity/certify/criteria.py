@@ -80,10 +80,13 @@ def resize(logits: Array, size: Sequence[int], *, align_corners: bool) -> Array:
     return np.asarray(rows @ logits @ columns.T)
 
 
-def measure(side: Side, criterion: Any, form: Form | None, case: Case, corners: bool | None) -> Measured:
-    """The loss of `case`, and the gradients of its logits, by name."""
+def measure(
+    side: Side, criterion: Any, form: Form | None, case: Case, corners: bool | None, *, backward: bool = True
+) -> Measured:
+    """The loss of `case`, and the gradients of its logits, by name; without `backward`, none."""
     loss, tensors = _compute(side, criterion, form, case, corners)
-    loss.backward()
+    if backward:
+        loss.backward()
     names = ("logits", "auxiliary")
     gradients = {
         name: side.array(tensor.grad) for name, tensor in zip(names, tensors, strict=True) if tensor.grad is not None

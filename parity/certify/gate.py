@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from parity.verdicts.report import Cause
+
 if TYPE_CHECKING:
     from parity.certify.subject import Subject
 
@@ -37,11 +39,15 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a gate found: its checks, remarks for people, and curves for the report (name -> values)."""
+    """What a gate found: its checks, remarks for people, and curves for the report (name -> values).
+
+    `explain` looks for the cause, where a check fails (`parity.certify.causes`).
+    """
 
     checks: Sequence[Check]
     remarks: Sequence[str] = ()
     curves: dict[str, list[float]] = field(default_factory=dict)
+    explain: Callable[[], Cause | None] = field(default=lambda: None)
 
 
 class NotRunError(Exception):
@@ -69,7 +75,7 @@ class Outcome:
     """A gate's verdict, told by the check nearest to its limit or farthest beyond it; true if passed.
 
     `reason` is that limit's reason; before it, for a failure, what failed and where; for a gate that did not run, why.
-    `code` says whose code ran on each side ("port", "reference").
+    `code` says whose code ran on each side ("port", "reference"), `cause` why a gate failed, where it was found.
     """
 
     name: str
@@ -82,6 +88,7 @@ class Outcome:
     remarks: tuple[str, ...] = ()
     curves: dict[str, list[float]] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
+    cause: Cause | None = None
 
     def __bool__(self) -> bool:
         return self.verdict == "passed"
@@ -89,7 +96,11 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """The gate's entry in the certificate."""
         keys = ("name", "verdict", "measured", "limit", "reason", "seconds")
-        return {**{key: finite(getattr(self, key)) for key in keys}, "code": dict(self.code)}
+        return {
+            **{key: finite(getattr(self, key)) for key in keys},
+            "code": dict(self.code),
+            "cause": self.cause and self.cause.to_json(),
+        }
 
     def details(self) -> dict[str, Any]:
         """Everything behind the entry."""
@@ -109,9 +120,18 @@ def run_gate(gate: Gate, subject: Subject) -> Outcome:
         evidence = gate.run(subject)
         if not evidence.checks:
             raise NotRunError("nothing was compared")
+        cause = None if all(evidence.checks) else _explain(evidence)
     except NotRunError as why:
         return replace(not_run(gate.name, str(why), time.perf_counter() - start), code=code)
-    return replace(_judged(gate.name, evidence, time.perf_counter() - start), code=code)
+    return replace(_judged(gate.name, evidence, time.perf_counter() - start), code=code, cause=cause)
+
+
+def _explain(evidence: Evidence) -> Cause | None:
+    """The cause of a failure. What its search raises must not hide the finding."""
+    try:
+        return evidence.explain()
+    except Exception:  # noqa: BLE001 - whatever the user's code raises where it runs again
+        return None
 
 
 def not_run(name: str, why: str, seconds: float = 0.0) -> Outcome:

@@ -11,6 +11,7 @@ from converter.files.documents import read_document, record
 from parity.certify.certificate import GATE, NUMBER, TEXT, write_certificate
 from parity.certify.gate import Check, Outcome, finite
 from parity.environment.describe import describe_environment
+from parity.verdicts.report import Cause
 
 PARTIAL = "certificate.partial.json"
 """Finished gates of a run that has not ended."""
@@ -35,7 +36,8 @@ SCHEMA = record(
                     "checks": {"type": "array", "items": CHECK},
                     "remarks": {"type": "array", "items": TEXT},
                     "curves": {"type": "object", "additionalProperties": {"type": "array", "items": NUMBER}},
-                }
+                },
+                optional=("cause",),
             ),
         },
     }
@@ -86,8 +88,15 @@ def _read_outcome(entry: dict[str, Any]) -> Outcome:
         Check(**{key: number(value) if key == "measured" else value for key, value in check.items() if key != "passed"})
         for check in entry["checks"]
     )
+    cause = entry.get("cause")
     return Outcome(
-        **{**entry, "measured": number(entry["measured"]), "checks": checks, "remarks": tuple(entry["remarks"])}
+        **{
+            **entry,
+            "measured": number(entry["measured"]),
+            "checks": checks,
+            "remarks": tuple(entry["remarks"]),
+            "cause": cause and Cause(**cause),
+        }
     )
 
 

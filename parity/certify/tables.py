@@ -12,6 +12,7 @@ from rich.table import Table
 from converter.console import wide_console
 from parity.certify.certificate import Certificate
 from parity.certify.parts.kit import TOOLKIT
+from parity.reports.html.certificate import list_reasons
 from parity.reports.html.certificate import summarise as summarise_gates
 
 SIGNS = {
@@ -35,6 +36,8 @@ def print_certificate(certificate: Certificate, console: Console | None = None) 
             _figure(outcome.limit),
             escape(outcome.reason),
         )
+        for line in list_reasons(outcome.to_json()):
+            table.add_row("", "", "", "", escape(line))
     subject = certificate.subject
     console.print(
         f"{subject['family']}, ResNet-{subject['depth']}, {subject['num_classes']} classes, "
@@ -53,7 +56,7 @@ def _code(certificate: Certificate) -> Table | str:
     """Whose code ran at each gate; one line where it is the toolkit's throughout."""
     ran = [outcome for outcome in certificate.outcomes if outcome.code]
     if {code for outcome in ran for code in outcome.code.values()} <= {TOOLKIT}:
-        return f"code: {TOOLKIT} on both sides\n"
+        return f"code: {TOOLKIT} on both sides"
     table = Table("gate", "the port's code", "the reference's code", box=box.SIMPLE)
     for outcome in ran:
         table.add_row(outcome.name, *(escape(outcome.code[side]) for side in ("port", "reference")))

@@ -50,7 +50,8 @@ class Mutant:
     `guilty` are globs of torch paths; the harness must accuse exactly the modules they match, and of
     them only the passes in `calls`, if given. An equivalent has none: it must not be accused of anything.
     `pipeline` entries edit the network with its preprocessing and the resize of its logits around it.
-    `causes` name why, by `parity.causes`: each of the accused must have one of them, and none another; an entry that
+    `causes` name why, by `parity.causes` or `parity.certify.causes`: each of the accused must have one of them, and
+    none another; an entry that
     nothing known repeats has none.
     Entries with a `gate` edit the Paddle side of a certificate (`parity.certify.sides`), whose first failing
     gate must be that one.
@@ -98,13 +99,16 @@ def mutant(
     return add
 
 
-def training_mutant(group: list[Mutant], gate: str) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
-    """Decorator: add an edit of a certificate's Paddle side to `group`, to be caught at `gate`."""
+def training_mutant(
+    group: list[Mutant], gate: str, cause: str = ""
+) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+    """Decorator: add an edit of a certificate's Paddle side to `group`, to be caught at `gate`, for this `cause`."""
 
     def add(edit: Callable[[Any], None]) -> Callable[[Any], None]:
         description = " ".join((edit.__doc__ or "").split())
         name = edit.__name__.strip("_").replace("_", "-")
-        group.append(Mutant(name=name, description=description, apply=edit, guilty=(gate,), gate=gate))
+        causes = (cause,) if cause else ()
+        group.append(Mutant(name=name, description=description, apply=edit, guilty=(gate,), causes=causes, gate=gate))
         return edit
 
     return add

@@ -57,7 +57,7 @@ class Outcome:
     def __bool__(self) -> bool:
         if self.mutant.is_equivalent:
             return not self.caught
-        return self.caught and self.pinned and (self.explained or bool(self.mutant.gate))
+        return self.caught and self.pinned and self.explained
 
     def to_json(self) -> dict[str, Any]:
         """For `ccnet-parity mutants --json`; `expected` are the globs of the guilty modules."""
@@ -155,6 +155,7 @@ class Bench:
             )
             outcomes = (run_gate(GATES[name], subject) for name in chosen)
             failed = next((outcome for outcome in outcomes if not outcome), None)
+        cause = None if failed is None else failed.cause
         return Outcome(
             mutant=entry,
             theme=theme,
@@ -163,6 +164,8 @@ class Bench:
             guilty=() if failed is None else (failed.name,),
             sentence="" if failed is None else failed.reason,
             seconds=time.perf_counter() - start,
+            causes=(cause.name,) if cause else (),
+            explained=cause.name in entry.causes if cause else not entry.causes,
         )
 
     def port(self, *, pipeline: bool = False) -> Port:

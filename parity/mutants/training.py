@@ -18,7 +18,7 @@ MUTANTS: list[Mutant] = []
 nn = paddle.nn
 
 
-@training_mutant(MUTANTS, "backward")
+@training_mutant(MUTANTS, "backward", "biased variance")
 def biased_running_variance(side: PaddleSide) -> None:
     """Paddle's own BatchNorm: the running variance of each batch is the biased one."""
     for norm in _norms(side):
@@ -71,31 +71,31 @@ def attention_detached(side: PaddleSide) -> None:
     attention.forward = lambda features: forward(features) - features + features.detach()
 
 
-@training_mutant(MUTANTS, "optimiser")
+@training_mutant(MUTANTS, "optimiser", "frozen parameters")
 def gamma_frozen(side: PaddleSide) -> None:
     """The scale of the attention is no trainable parameter: it stays what it was."""
     side.modules["head.attention"].module.gamma.stop_gradient = True
 
 
-@training_mutant(MUTANTS, "loss")
+@training_mutant(MUTANTS, "loss", "void counted")
 def void_counted_as_a_class(side: PaddleSide) -> None:
     """The ignored label is another number than the labels': 255 is taken for class 0."""
     _edit_criterion(side, _void_as_zero)
 
 
-@training_mutant(MUTANTS, "loss")
+@training_mutant(MUTANTS, "loss", "epsilon")
 def epsilon_in_the_denominator(side: PaddleSide) -> None:
     """The mean divides by the number of pixels plus 1e-5, as PaddleSeg's does."""
     _edit_mean(side, lambda total, count: total / (count + 1e-5))
 
 
-@training_mutant(MUTANTS, "loss")
+@training_mutant(MUTANTS, "loss", "sum for mean")
 def sum_for_mean(side: PaddleSide) -> None:
     """The loss is the sum over the pixels."""
     _edit_mean(side, lambda total, count: total)
 
 
-@training_mutant(MUTANTS, "loss")
+@training_mutant(MUTANTS, "loss", "mean over all pixels")
 def mean_over_ignored_pixels(side: PaddleSide) -> None:
     """The mean divides by the number of all pixels, the ignored included."""
 
@@ -108,13 +108,13 @@ def mean_over_ignored_pixels(side: PaddleSide) -> None:
     _edit_criterion(side, edit)
 
 
-@training_mutant(MUTANTS, "loss")
+@training_mutant(MUTANTS, "loss", "auxiliary weight")
 def auxiliary_weight_lost(side: PaddleSide) -> None:
     """The auxiliary loss counts in full."""
     _edit_criterion(side, lambda criterion: setattr(criterion, "auxiliary_weight", 1.0))
 
 
-@training_mutant(MUTANTS, "loss")
+@training_mutant(MUTANTS, "loss", "align_corners")
 def loss_corners_not_aligned(side: PaddleSide) -> None:
     """The criterion resizes logits otherwise than the reference does."""
     _edit_criterion(side, lambda criterion: setattr(criterion, "align_corners", not criterion.align_corners))
@@ -132,19 +132,19 @@ class _Strict(Mining):
         return np.where(own < threshold, kept, ignore_index)
 
 
-@training_mutant(MUTANTS, "loss")
+@training_mutant(MUTANTS, "loss", "OHEM by <")
 def ohem_below_the_threshold(side: PaddleSide) -> None:
     """OHEM keeps pixels below its threshold, not at it."""
     _edit_mining(side, lambda mining: _Strict(**vars(mining)))
 
 
-@training_mutant(MUTANTS, "loss")
+@training_mutant(MUTANTS, "loss", "OHEM at full size")
 def ohem_at_full_resolution(side: PaddleSide) -> None:
     """OHEM looks for its threshold among all pixels, not on the subsampled map."""
     _edit_mining(side, lambda mining: replace(mining, factor=1))
 
 
-@training_mutant(MUTANTS, "loss")
+@training_mutant(MUTANTS, "loss", "cross-entropy for OHEM or OHEM min_kept")
 def ohem_keeps_too_many(side: PaddleSide) -> None:
     """The number of pixels to keep is not divided for the subsampled map."""
     _edit_mining(side, lambda mining: replace(mining, min_kept=mining.min_kept * mining.factor**2))

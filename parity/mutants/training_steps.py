@@ -18,55 +18,55 @@ from recipe.recipe import Recipe
 MUTANTS: list[Mutant] = []
 
 
-@training_mutant(MUTANTS, "optimiser")
+@training_mutant(MUTANTS, "optimiser", "momentum")
 def optimiser_momentum_inverted(side: PaddleSide) -> None:
     """The optimiser is given the complement of its momentum."""
     _edit_recipe(side, lambda recipe: replace(recipe, momentum=1 - recipe.momentum))
 
 
-@training_mutant(MUTANTS, "optimiser")
+@training_mutant(MUTANTS, "optimiser", "gradients not cleared")
 def gradients_accumulated(side: PaddleSide) -> None:
     """Gradients are not forgotten between steps."""
     _edit_trainer(side, lambda trainer: setattr(trainer.optimiser, "clear_grad", lambda: None))
 
 
-@training_mutant(MUTANTS, "optimiser")
+@training_mutant(MUTANTS, "optimiser", "Nesterov")
 def nesterov(side: PaddleSide) -> None:
     """The optimiser looks ahead, as Nesterov's does."""
     _edit_trainer(side, lambda trainer: setattr(trainer.optimiser, "_use_nesterov", True))
 
 
-@training_mutant(MUTANTS, "learning rate")
+@training_mutant(MUTANTS, "learning rate", "power")
 def poly_power(side: PaddleSide) -> None:
     """The rate falls linearly."""
     _edit_recipe(side, lambda recipe: replace(recipe, power=1.0))
 
 
-@training_mutant(MUTANTS, "learning rate")
+@training_mutant(MUTANTS, "learning rate", "a step early")
 def schedule_one_step_early(side: PaddleSide) -> None:
     """The schedule is stepped before the first update."""
     _edit_trainer(side, lambda trainer: trainer.schedule.step())
 
 
-@training_mutant(MUTANTS, "learning rate")
+@training_mutant(MUTANTS, "learning rate", "constant rate")
 def schedule_never_stepped(side: PaddleSide) -> None:
     """The rate stays what it was."""
     _edit_trainer(side, lambda trainer: setattr(trainer.schedule, "step", lambda: None))
 
 
-@training_mutant(MUTANTS, "regularisation")
+@training_mutant(MUTANTS, "regularisation", "decay twice")
 def decayed_twice(side: PaddleSide) -> None:
     """Weight decay is in the optimiser and in the loss: twice as much."""
     _edit_recipe(side, lambda recipe: replace(recipe, weight_decay=2 * recipe.weight_decay))
 
 
-@training_mutant(MUTANTS, "regularisation")
+@training_mutant(MUTANTS, "regularisation", "no decay")
 def decayed_not_at_all(side: PaddleSide) -> None:
     """Weight decay was forgotten."""
     _edit_recipe(side, lambda recipe: replace(recipe, weight_decay=0.0))
 
 
-@training_mutant(MUTANTS, "regularisation")
+@training_mutant(MUTANTS, "regularisation", "norms and biases spared")
 def norms_and_biases_not_decayed(side: PaddleSide) -> None:
     """Biases and BatchNorm's parameters are spared, as is the custom elsewhere."""
     for name, parameter in side.parameters.items():
@@ -74,7 +74,7 @@ def norms_and_biases_not_decayed(side: PaddleSide) -> None:
             parameter.regularizer = paddle.regularizer.L2Decay(0.0)
 
 
-@training_mutant(MUTANTS, "validation data")
+@training_mutant(MUTANTS, "validation data", "channel order")
 def pixels_as_rgb(side: PaddleSide) -> None:
     """Pixels keep the order of the file, the mean its own."""
     preprocess = side.preprocess

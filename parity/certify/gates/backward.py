@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from parity.certify.calls import Call, Recording, observable, recording, replay
+from parity.certify.causes.engine import Asked, explain
+from parity.certify.causes.statistics import propose_statistics
 from parity.certify.dropout import functions_drop_nothing, is_dropout, kind_of
 from parity.certify.gate import Check, Evidence
 from parity.certify.limits import (
@@ -30,6 +32,7 @@ from parity.certify.measure import Found, greatest, layer_scales, worst
 from parity.certify.outputs import in_order
 from parity.certify.sides import STATISTICS, Side
 from parity.certify.subject import Subject
+from parity.verdicts.report import Cause
 
 Array = np.ndarray[Any, Any]
 
@@ -76,7 +79,19 @@ def _run(subject: Subject, checks: list[Check]) -> Evidence:
         )
     else:
         checks.append(isolated)
-    return Evidence(checks=[*checks, *whole, _statistics(before, *states)], remarks=remarks)
+    statistics = _statistics(before, *states)
+    others = all([*checks, *whole])
+    return Evidence(
+        checks=[*checks, *whole, statistics],
+        remarks=remarks,
+        explain=lambda: _explain_statistics(before, *states) if others else None,
+    )
+
+
+def _explain_statistics(before: dict[str, Array], *states: dict[str, Array]) -> Cause | None:
+    """Why statistics alone are others."""
+    ours, theirs = ({name: one for name, one in state.items() if name.endswith(STATISTICS)} for state in states)
+    return explain([Asked("a pass", theirs, ours, STATISTIC)], propose_statistics(before, ours, theirs))
 
 
 def _count(outputs: list[list[Any]]) -> Check:

@@ -11,12 +11,15 @@ from cityscapes.confusion import Score, count_confusion
 from cityscapes.labels import IGNORED, NUM_CLASSES
 from cityscapes.protocols import protocol_for
 from cityscapes.windows import stride_of
+from parity.certify.causes.engine import Asked, explain
+from parity.certify.causes.pixels import propose_pixels
 from parity.certify.gate import Check, Evidence
 from parity.certify.limits import EXACT, EXACT_REASON, SINGLE_METRIC, SINGLE_METRIC_REASON, VALUE, VALUE_REASON
 from parity.certify.measure import relative
 from parity.certify.outputs import in_order
 from parity.certify.sides import Side
 from parity.certify.subject import Subject, decoded
+from parity.verdicts.report import Cause
 from recipe.interpolation import interpolation_matrix
 from recipe.preprocessing import preprocess
 
@@ -51,7 +54,20 @@ def validation_data(subject: Subject) -> Evidence:
             reason="a split without labels proves nothing",
         ),
     ]
-    return Evidence(checks=checks, remarks=[f"{len(samples)} pictures of {subject.dataset.name}"])
+    remarks = [f"{len(samples)} pictures of {subject.dataset.name}"]
+    return Evidence(checks=checks, remarks=remarks, explain=lambda: _explain(subject, ours, theirs))
+
+
+def _explain(subject: Subject, ours: Side, theirs: Side) -> Cause | None:
+    """Why pixels are shown otherwise: what another normalisation makes of a piece of the first pictures."""
+    if ours.own("preprocessing") is not None:
+        return None
+    pixels = {one.name: decoded(one)[0][: LARGEST[0], : LARGEST[1]] for one in subject.samples("val", METRIC_PICTURES)}
+    asked = [
+        Asked(name, {"values": theirs.preprocess(one)}, {"values": ours.preprocess(one)}, VALUE)
+        for name, one in pixels.items()
+    ]
+    return explain(asked, propose_pixels(pixels, subject.preprocessing))
 
 
 def _describe(images: Array) -> str:

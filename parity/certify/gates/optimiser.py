@@ -7,20 +7,28 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
+from parity.certify.causes.engine import Asked, explain
+from parity.certify.causes.schedules import propose_schedules
+from parity.certify.causes.updates import propose_decays, propose_updates
 from parity.certify.gate import Check, Evidence
 from parity.certify.limits import EXACT, EXACT_REASON, RATE, RATE_REASON, UPDATE, UPDATE_REASON
 from parity.certify.measure import greatest, worst
 from parity.certify.sides import Side
 from parity.certify.state import load_values
 from parity.certify.subject import Subject
+from parity.verdicts.report import Cause
 
 Array = np.ndarray[Any, Any]
 
 STEPS = 3
+SAMPLE = 256
+"""Values of each parameter that are kept to look for a cause."""
 
 
 def optimiser(subject: Subject) -> Evidence:
@@ -28,13 +36,15 @@ def optimiser(subject: Subject) -> Evidence:
 
     All parameters are zero before each step, so that decay has no part in it.
     """
-    return Evidence(checks=_compare(subject, "update", decay=False)[0])
+    compared = _compare(subject, "update", decay=False)
+    return Evidence(checks=compared.checks, explain=lambda: _explain(subject, compared, decay=False))
 
 
 def regularisation(subject: Subject) -> Evidence:
     """Updates by decay alone, all gradients being zero: which parameters shrink, and by how much."""
     reference, port = subject.torch(layers=False), subject.paddle(layers=False)
-    checks, decayed = _compare(subject, "decay", decay=True)
+    compared = _compare(subject, "decay", decay=True)
+    checks, decayed = compared.checks, compared.changed
     odd = sorted(decayed[0] ^ decayed[1])
     check = Check(
         name="parameters that only one side decays",
@@ -52,7 +62,7 @@ def regularisation(subject: Subject) -> Evidence:
             f"{len(folded)} scales are |weight| + {max(folded.values()):.0e} on one side: the rules are compared on "
             "equal values; in training that epsilon decays too, and a negative weight's gradient has the other sign"
         )
-    return Evidence(checks=[check, *checks], remarks=remarks)
+    return Evidence(checks=[check, *checks], remarks=remarks, explain=lambda: _explain(subject, compared, decay=True))
 
 
 def learning_rate(subject: Subject) -> Evidence:
@@ -81,8 +91,12 @@ def learning_rate(subject: Subject) -> Evidence:
         )
         for name, step in places.items()
     ]
+    asked = Asked("rates", {"rates": actual}, {"rates": expected}, RATE)
+    given = subject.reference_kit["schedule"].run is not None or subject.reference_kit["optimiser"].run is not None
     return Evidence(
-        checks=[length, *checks], remarks=[f"{recipe.steps} steps from {recipe.base_rate:g} to {expected[-1]:.3g}"]
+        checks=[length, *checks],
+        remarks=[f"{recipe.steps} steps from {recipe.base_rate:g} to {expected[-1]:.3g}"],
+        explain=lambda: None if given or all(checks) else explain([asked], propose_schedules(asked, recipe)),
     )
 
 
@@ -97,22 +111,53 @@ def _rates(side: Side, steps: int) -> Array:
     return np.array(found)
 
 
-def _compare(subject: Subject, what: str, *, decay: bool) -> tuple[list[Check], tuple[set[str], set[str]]]:
-    """Both sides' updates step by step, and the names of the parameters that the last one changed on each."""
+@dataclass
+class _Compared:
+    """Checks of both sides' updates step by step, and the names of the parameters that the last one changed on each.
+
+    `steps` are samples of the updates, (reference, port), and `start` those of the parameters as they began.
+    """
+
+    start: dict[str, Array]
+    checks: list[Check] = field(default_factory=list)
+    changed: tuple[set[str], set[str]] = field(default_factory=lambda: (set(), set()))
+    steps: list[tuple[dict[str, Array], dict[str, Array]]] = field(default_factory=list)
+
+
+def _compare(subject: Subject, what: str, *, decay: bool) -> _Compared:
     port, reference = subject.paddle(layers=False), subject.torch(layers=False)
     load_values(reference, port.values())
+    found = _Compared(_sample({name: reference.array(one) for name, one in reference.parameters.items()}))
     expected_steps, actual_steps = (_updates(subject, side, decay=decay) for side in (reference, port))
-    checks = []
-    changed: tuple[set[str], set[str]] = set(), set()
     for step, (expected, actual) in enumerate(zip(expected_steps, actual_steps, strict=True), 1):
         scales = greatest(expected)
         distance, where = worst(actual, expected, scales)
         detail = f"{where}{_share(actual, expected, where)}"
-        checks.append(
+        found.checks.append(
             Check(name=f"{what}, step {step}", measured=distance, limit=UPDATE, reason=UPDATE_REASON, detail=detail)
         )
-        changed = {n for n, v in scales.items() if v}, {n for n, v in greatest(actual).items() if v}
-    return checks, changed
+        found.changed = {n for n, v in scales.items() if v}, {n for n, v in greatest(actual).items() if v}
+        found.steps.append((_sample(expected), _sample(actual)))
+    return found
+
+
+def _sample(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Some values of each array: a rule is one for all values of a parameter."""
+    return {
+        name: array.reshape(-1)[:: max(array.size // SAMPLE, 1)].copy().reshape((-1, *(1,) * (array.ndim - 1)))
+        for name, array in arrays.items()
+    }
+
+
+def _explain(subject: Subject, compared: _Compared, *, decay: bool) -> Cause | None:
+    """Why updates are others: what another rule makes of the same gradients, where the reference's is the recipe's."""
+    if subject.reference_kit["optimiser"].run is not None:
+        return None
+    asked = [Asked(step, own, expected, UPDATE) for step, (expected, own) in enumerate(compared.steps)]
+    if decay:
+        return explain(asked, propose_decays(asked, compared.start, subject.recipe))
+    gradients = [_gradients(subject, compared.start, step, 1.0) for step in range(STEPS)]
+    return explain(asked, propose_updates(asked, gradients, subject.recipe))
 
 
 def _share(actual: Mapping[str, Array], expected: Mapping[str, Array], name: str) -> str:
@@ -138,12 +183,15 @@ def _updates(subject: Subject, side: Side, *, decay: bool) -> Iterator[dict[str,
         if not decay:
             load_values(side, {name: np.zeros_like(array) for name, array in side.values().items()})
         before = {name: side.array(parameter) for name, parameter in parameters.items()}
-        trainer.step(_gradients(subject, side, like, step, 0.0 if decay else 1.0), None)
+        gradients = _gradients(subject, like, step, 0.0 if decay else 1.0)
+        trainer.step({name: side.tensor(array) for name, array in gradients.items()}, None)
         yield {name: side.array(parameters[name]) - value for name, value in before.items()}
 
 
-def _gradients(subject: Subject, side: Side, like: Mapping[str, Array], step: int, scale: float) -> dict[str, Any]:
-    """Gradients of the parameters' own magnitude."""
-    rng = np.random.default_rng([subject.seed, 6, step])
-    shares = {name: 1.0 + rng.random() for name in sorted(like)}
-    return {name: side.tensor(scale * shares[name] * (array + 1e-3)) for name, array in like.items()}
+def _gradients(subject: Subject, like: Mapping[str, Array], step: int, scale: float) -> dict[str, Array]:
+    """Gradients of the parameters' own magnitude: of each by its name, whichever others there are."""
+
+    def share(name: str) -> float:
+        return 1.0 + float(np.random.default_rng([subject.seed, 6, step, crc32(name.encode())]).random())
+
+    return {name: scale * share(name) * (array + 1e-3) for name, array in like.items()}

@@ -34,7 +34,7 @@ def render(content: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": figure, "facts": list_facts}
+    environment.filters |= {"figure": figure, "facts": list_facts, "reasons": list_reasons}
     curves = {name: values for name, values in content["curves"].items() if values and None not in values}
     return environment.get_template("certificate.html.j2").render(
         content=content,
@@ -55,6 +55,17 @@ def summarise(gates: Sequence[Mapping[str, Any]]) -> str:
         parts += [f"{len(names)} {verdict}: {', '.join(names)}"] if names else []
     left = verdicts.count("not asked for")
     return "; ".join(parts + ([f"{left} not asked for"] if left else []))
+
+
+def list_reasons(gate: Mapping[str, Any]) -> list[str]:
+    """Why the gate of this entry failed, line by line: cause, proof and change; nothing where it was not found."""
+    cause = gate.get("cause")
+    if cause is None:
+        return []
+    proof = "read off both layers"
+    if cause["residual"] is not None:
+        proof = f"proved: with this change the reference's side repeats the port's numbers to {cause['residual']:.0e}"
+    return [f"cause: {cause['text']}", proof, f"change: {cause['fix']}"]
 
 
 def draw(curves: Mapping[str, Sequence[float]]) -> list[dict[str, str]]:

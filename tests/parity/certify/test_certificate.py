@@ -16,6 +16,7 @@ from parity.certify.gate import Check, Evidence, NotRunError, Outcome, not_run, 
 from parity.certify.tables import print_certificate, summarise
 from parity.errors import ParityInputError
 from parity.reports.html.certificate import render, write_page
+from parity.verdicts.report import Cause
 from tests.parity.certify.cases import gate_of
 
 
@@ -60,7 +61,8 @@ def test_keys() -> None:
     assert {"versions", "threads", "flags"} <= content["environment"].keys()
     assert [gate["name"] for gate in content["gates"]] == list(GATES)
     assert all(
-        list(g) == ["name", "verdict", "measured", "limit", "reason", "seconds", "code"] for g in content["gates"]
+        list(g) == ["name", "verdict", "measured", "limit", "reason", "seconds", "code", "cause"]
+        for g in content["gates"]
     )
 
 
@@ -185,3 +187,18 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert "INCOMPLETE" in text
     assert "no pictures" in text
     assert summarise(certificate) == "13 of 14 gates passed; 1 not run: metric"
+
+
+def test_the_cause_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cause = Cause(name="sum", text="it adds", fix="divide", residual=2e-15, proved=True, before=1.0)
+    evidence = Evidence(checks=[check(2.0)], explain=lambda: cause)
+    certificate = make_certificate(replaced={"loss": run_gate(gate_of(lambda subject: evidence, "loss"), None)})
+    print_certificate(certificate)
+    text = capsys.readouterr().out
+    assert "cause: it adds" in text
+    assert "change: divide" in text
+    assert "\\n" not in text
+    write_certificate(tmp_path / "certificate.json", certificate.to_json())
+    content = read_certificate(tmp_path / "certificate.json")
+    assert next(gate["cause"] for gate in content["gates"] if gate["name"] == "loss") == cause.to_json()
+    assert "cause: it adds" in write_page(tmp_path, content).read_text(encoding="utf-8")

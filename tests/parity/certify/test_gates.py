@@ -122,6 +122,8 @@ def test_plain_batch_norm_fails_and_is_named(folder: Path) -> None:
     assert not check_of(outcome, "running statistics")
     assert "biased" in outcome.reason
     assert "unbias" in outcome.reason
+    assert outcome.cause is not None
+    assert (outcome.cause.name, outcome.cause.fix) == ("biased variance", "models_paddle.norm.unbias(network)")
 
 
 def spoil(path: str, change: Callable[[Any], Any]) -> Callable[[PaddleSide], None]:

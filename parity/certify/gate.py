@@ -155,7 +155,8 @@ def _judged(name: str, evidence: Evidence, seconds: float) -> Outcome:
     reason = worst.reason
     if failed:
         first = failed[0]
-        more = f" ({len(failed) - 1} more checks fail)" if len(failed) > 1 else ""
+        rest = len(failed) - 1
+        more = f" ({rest} more {'check fails' if rest == 1 else 'checks fail'})" if rest else ""
         where = f": {first.detail}" if first.detail else ""
         worst, reason = first, f"{first.name}{where}{more}; limit: {first.reason}"
     return Outcome(

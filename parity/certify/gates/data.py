@@ -11,7 +11,7 @@ import numpy as np
 from parity.certify.augmentations import compare_draws
 from parity.certify.gate import Check, Evidence
 from parity.certify.limits import EXACT, EXACT_REASON
-from parity.certify.parts.loaders import RecipeSource, Source
+from parity.certify.parts.loaders import ChartSource, RecipeSource, Source
 from parity.certify.sides import Side
 from parity.certify.subject import Subject, decoded
 from recipe.dataset import TrainingSet
@@ -63,7 +63,7 @@ def _charts(subject: Subject, source: Source) -> Evidence:
     recipe = side.augmentation()
     crop = -(-recipe.crop[0] // source.shrunk), -(-recipe.crop[1] // source.shrunk)
     own = subject.reference_kit["loader"].run
-    reference: Source = own or RecipeSource(replace(recipe, crop=crop), source, seed=subject.seed)
+    reference: ChartSource = own or RecipeSource(replace(recipe, crop=crop), source, seed=subject.seed)
     actual, lost = source.draws(subject.folder)
     if len(actual) < FEWEST:
         reason = "a chart of which fewer than two borders are seen, or whose labels are not its own, says nothing"

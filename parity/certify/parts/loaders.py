@@ -26,8 +26,8 @@ FULL_SIZE, SMALL_SIZE = (1024, 2048), (128, 256)
 """Of charts: Cityscapes' own, and an eighth, for augmentations whose crops are an eighth too."""
 
 
-class Source(ABC):
-    """Where training data come from. Charts are of `size`, crops are `shrunk` times smaller than in training."""
+class ChartSource(ABC):
+    """Whose augmentation is seen by charts. They are of `size`, crops are `shrunk` times smaller than in training."""
 
     size: tuple[int, int] = FULL_SIZE
     shrunk: int = 1
@@ -37,10 +37,6 @@ class Source(ABC):
     @abstractmethod
     def charts(self, folder: Path) -> Iterator[Pair]:
         """Augmented charts without end; `folder` is for files."""
-
-    @abstractmethod
-    def batches(self, root: Path) -> Iterator[Pair]:
-        """Training batches of the data set at `root`: images (N, C, H, W), labels (N, H, W)."""
 
     def draws(self, folder: Path) -> tuple[list[Draw], int]:
         """What was done to charts, and how many could not be read."""
@@ -54,6 +50,14 @@ class Source(ABC):
             if time.monotonic() - start > PATIENCE:
                 break
         return found, lost
+
+
+class Source(ChartSource):
+    """Where training data come from."""
+
+    @abstractmethod
+    def batches(self, root: Path) -> Iterator[Pair]:
+        """Training batches of the data set at `root`: images (N, C, H, W), labels (N, H, W)."""
 
 
 class FunctionSource(Source):
@@ -80,19 +84,16 @@ class FunctionSource(Source):
                 raise NotRunError("the port's own loader gives no batch")
 
 
-class RecipeSource(Source):
+class RecipeSource(ChartSource):
     """The recipe's augmentation, of charts like another source's."""
 
-    def __init__(self, augmentation: Augmentation, like: Source, *, seed: int) -> None:
+    def __init__(self, augmentation: Augmentation, like: ChartSource, *, seed: int) -> None:
         self.augmentation, self.size, self.most, self.seed = augmentation, like.size, like.most, seed
 
     def charts(self, folder: Path) -> Iterator[Pair]:
         charts = [make_chart(self.size, axis) for axis in (0, 1)]
         for number in count():
             yield self.augmentation(*charts[number % 2], np.random.default_rng([self.seed, number]))
-
-    def batches(self, root: Path) -> Iterator[Pair]:
-        raise NotImplementedError("batches of the recipe come from the toolkit's loader")
 
 
 def _as_arrays(batch: Any) -> Pair:

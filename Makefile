@@ -66,13 +66,8 @@ check: $(VENV)/.installed-dev ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-benchmark: $(VENV)/.installed-dev ## print every benchmark's ratios
-	$(BIN)/python -m benchmarks.attention
-	$(BIN)/python -m benchmarks.convert
-	$(BIN)/python -m benchmarks.layer_by_layer
-	$(BIN)/python -m benchmarks.rounding
-	$(BIN)/python -m benchmarks.metric
-	$(BIN)/python -m benchmarks.sliding
+benchmark: $(VENV)/.installed-dev ## measure every ratio: one table, and build/benchmark.json
+	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.installed-dev ## write the tables and curves of docs/ again
 	$(BIN)/python -m parity.mutants docs/mutants.md

@@ -1,6 +1,6 @@
 """Time and memory of criss-cross attention in both twins, against the implementations they replace.
 
-Run as `python -m benchmarks.attention`, on the CPU. All four get the same weights and inputs, one each of a
+512 channels, batch 1, on the CPU. All four get the same weights and inputs, one each of a
 process, and must agree on the result. Both of torch's run as `models_torch` sets torch up, without oneDNN.
 Times are of interleaved calls. Memory is what a first call adds to the greatest resident memory of its process, every
 tensor in a mapping of its own: in a heap one implementation differs by a quarter from process to process, by chance.
@@ -8,11 +8,10 @@ tensor in a mapping of its own: in a heap one implementation differs by a quarte
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.table import Table
+from collections.abc import Iterator
 
 from benchmarks.attention_worker import NAMES
-from benchmarks.measure import Ratio, start_workers
+from benchmarks.measure import Ratio, Row, start_workers
 
 SIZES = ((97, 97), (129, 257))  # of the features of a 769 x 769 and a 1024 x 2048 image
 PASSES = ("forward", "forward + backward")
@@ -46,24 +45,11 @@ def measure(size: tuple[int, int], passes: str) -> dict[str, tuple[Ratio, float]
     }
 
 
-def main() -> None:
-    table = Table(title="Criss-cross attention, 512 channels, batch 1: ours / theirs (quartiles)")
-    for heading in ("features", "pass", "ours / theirs", "time", "peak memory"):
-        table.add_column(heading)
-    misses = []
-    for size in SIZES:
+def rows() -> Iterator[Row]:
+    """Ours over theirs, by size, pass and framework."""
+    for height, width in SIZES:
         for passes in PASSES:
-            for ours, (time, memory) in measure(size, passes).items():
-                row = (f"{size[0]} × {size[1]}", passes, f"{ours} / {RIVALS[ours]}")
-                table.add_row(*row, str(time), f"{memory:.2f}")
-                if not time.within(LIMIT) or memory > LIMIT + MEMORY_NOISE:
-                    misses.append(", ".join(row))
-    Console().print(table)
-    if misses:
-        Console().print(f"Ours is above {LIMIT:.1f} × in: {'; '.join(misses)}")
-    else:
-        Console().print(f"Ours is at most {LIMIT:.1f} × in every cell, within noise.")
-
-
-if __name__ == "__main__":
-    main()
+            for ours, (time, memory) in measure((height, width), passes).items():
+                what = f"{height} × {width} features, {passes}, {ours} / {RIVALS[ours]}"
+                yield Row(what=f"{what}: time", figure=time, at_most=LIMIT)
+                yield Row(what=f"{what}: memory", figure=Ratio.once(memory), at_most=LIMIT + MEMORY_NOISE)

@@ -1,6 +1,6 @@
 """What comparing every layer costs over running both networks, and what PaDiff costs for the same.
 
-Run as `python -m benchmarks.layer_by_layer`. Full ResNet-101 CCNets in float32, free-running. Each
+Full ResNet-101 CCNets in float32, free-running. Each
 measurement has a process of its own: wall time of the work alone, and the greatest resident memory of the
 whole process, frameworks and weights included. PaDiff 0.2.0 is measured where it is installed.
 """
@@ -10,20 +10,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import resource
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from rich import box
-from rich.table import Table
-
-from benchmarks.measure import Ratio
-from converter.console import wide_console
+from benchmarks.measure import Ratio, Row
 
 REPEATS = 3
-LIMITS = {"wall": 1.15, "memory": 1.25}
+LIMITS = {"wall time": 1.15, "peak memory": 1.25}
 
 
 def build_twins(depth: int) -> tuple[object, object]:
@@ -113,27 +108,19 @@ def measure(names: Sequence[str], side: int, *, depth: int = 101, repeats: int =
     return found
 
 
-def main() -> None:
-    """Print the table."""
-    median = statistics.median
-    table = Table("ResNet-101, float32", "theirs", "ours", "ratio", "limit", box=box.SIMPLE)
-    plain, ours = measure(("plain", "harness"), 769)
-    for (what, unit), their, our in zip((("wall", "s"), ("memory", "MB")), plain, ours, strict=True):
-        row = f"{median(their):.1f} {unit}", f"{median(our):.1f} {unit}"
-        table.add_row(f"769 × 769, two plain passes, {what}", *row, str(Ratio.of(our, their)), f"≤ {LIMITS[what]}")
-    shallow, deep = (measure(("plain", "harness"), 257, depth=depth) for depth in (50, 101))
-    over = [f"{median(ours[0]) - median(plain[0]):.1f} s" for plain, ours in (shallow, deep)]
-    table.add_row("257 × 257, cost over plain, 50 and 101 layers", *over, "", "flat per layer")
+def rows() -> Iterator[Row]:
+    """The harness over plain passes, and over PaDiff."""
+    yield from compare("plain", 769, LIMITS)
     if importlib.util.find_spec("padiff") is not None:
-        padiff, ours = measure(("padiff", "harness"), 257, repeats=5)
-        for (what, unit), their, our in zip((("wall", "s"), ("memory", "MB")), padiff, ours, strict=True):
-            row = f"{median(their):.1f} {unit}", f"{median(our):.1f} {unit}"
-            table.add_row(f"257 × 257, PaDiff, {what}", *row, str(Ratio.of(our, their)), "≤ 0.25")
-    wide_console().print(table)
+        yield from compare("padiff", 257, dict.fromkeys(LIMITS, 0.25), repeats=5)
+
+
+def compare(rival: str, side: int, limits: Mapping[str, float], *, repeats: int = REPEATS) -> Iterator[Row]:
+    """The harness over one of its rivals, in wall time and memory."""
+    theirs, ours = measure((rival, "harness"), side, repeats=repeats)
+    for (what, limit), their, our in zip(limits.items(), theirs, ours, strict=True):
+        yield Row(what=f"{side} × {side}, every layer / {rival}: {what}", figure=Ratio.of(our, their), at_most=limit)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        work(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
-    else:
-        main()
+    work(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -1,4 +1,4 @@
-"""What the benchmarks share: processes of their own, taking turns, and ratios with their noise."""
+"""What the benchmarks share: rows of one table, processes that take turns, and ratios with their noise."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -33,19 +34,51 @@ class Ratio:
         low, median, high = statistics.quantiles(ratios, method="inclusive")
         return cls(median, low, high)
 
-    def within(self, limit: float) -> bool:
-        """Whether the median is at most `limit`, or above it by less than the noise."""
-        return self.low <= limit
+    @classmethod
+    def once(cls, value: float) -> Ratio:
+        """A figure that was measured once."""
+        return cls(value, value, value)
 
     def __str__(self) -> str:
-        return f"{self.median:.2f} ({self.low:.2f} … {self.high:.2f})"
+        spread = f" ({self.low:.2f} … {self.high:.2f})" if self.low < self.high else ""
+        return f"{self.median:.2f}{spread}"
 
 
-def run_child(command: Sequence[str]) -> tuple[float, int]:
-    """Wall time in seconds and peak resident memory in bytes of a command run to its end.
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A line of the table: a figure, and what it may be `at_most`, or must be `at_least`, if there is such a limit."""
 
-    Raises CalledProcessError if it fails.
-    """
+    what: str
+    figure: Ratio
+    unit: str = "×"
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @property
+    def limit(self) -> str:
+        """As the table says it."""
+        sign, limit = ("≤", self.at_most) if self.at_least is None else ("≥", self.at_least)
+        return "" if limit is None else f"{sign} {limit:g}"
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the median is within the limit, or out of it by less than the noise. None without a limit."""
+        if self.at_most is not None:
+            return self.figure.low <= self.at_most
+        return None if self.at_least is None else self.figure.high >= self.at_least
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a command took: wall time and CPU time in seconds, and its greatest resident memory in bytes."""
+
+    wall: float
+    cpu: float
+    memory: int
+
+
+def run_child(command: Sequence[str]) -> Usage:
+    """Run a command to its end. Raises CalledProcessError if it fails."""
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -53,7 +86,12 @@ def run_child(command: Sequence[str]) -> tuple[float, int]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return seconds, usage.ru_maxrss * MAXRSS_UNIT
+    return Usage(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * MAXRSS_UNIT)
+
+
+def command(name: str) -> str:
+    """Where one of the project's commands is installed."""
+    return str(Path(sys.executable).with_name(name))
 
 
 def serve(run: Callable[[], Any], check: Callable[[Any], float]) -> None:

@@ -1,9 +1,9 @@
 """What sliding windows cost beyond the tiles' forward passes, against PaddleSeg's `slide_inference`; and decoding.
 
-Run as `python -m benchmarks.sliding [DEPTH]`, on the CPU. The Paddle twin on one 1024 × 2048 picture, windows of
-769, float32. Overhead is the time of everything outside the network: resizing, accumulating, averaging, choosing the
-class. Memory is the greatest resident memory of a process of its own, and what of it the work added. The second
-table evaluates generated pictures with decoding ahead, the network on all cores but one.
+On the CPU. The Paddle twin of depth 18 on one 1024 × 2048 picture, windows of 769, float32. Overhead is the time of
+everything outside the network: resizing, accumulating, averaging, choosing the class. Memory is the greatest resident
+memory of a process of its own, and what of it the work added. The last row evaluates generated pictures with decoding
+ahead, the network on all cores but one.
 """
 
 from __future__ import annotations
@@ -16,19 +16,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
-from benchmarks.measure import MAXRSS_UNIT
-from converter.console import wide_console
+from benchmarks.measure import MAXRSS_UNIT, Ratio, Row
 
 SIZE, WINDOW, STRIDE = (1024, 2048), 769, 513
 REPEATS = 3
-LIMITS = {"overhead": 0.25, "memory": 0.75}
+DEPTH = "18"
 PICTURES = 6
 
 
@@ -158,38 +154,32 @@ def child(*arguments: str, **environment: str) -> dict[str, Any]:
     return dict(json.loads(output.splitlines()[-1]))
 
 
-def main(depth: str) -> None:
-    """Print both tables."""
-    ours, theirs = (child(name, depth) for name in MAKE)
+def rows() -> Iterator[Row]:
+    """Ours over PaddleSeg's, and how much of decoding is hidden."""
+    ours, theirs = (child(name, DEPTH) for name in MAKE)
     moved = sum(abs(a - b) for a, b in zip(ours["check"], theirs["check"], strict=True))
     if moved > 1e-3 * SIZE[0] * SIZE[1]:
         raise RuntimeError(f"the implementations disagree: {ours['check']}, {theirs['check']}")
-    table = Table(f"Paddle twin, depth {depth}", "ours", "PaddleSeg", "ours / theirs", "limit", box=box.SIMPLE)
-    for what, key, unit, limit in (
-        ("overhead over the tiles' forward passes", "overhead", "s", f"≤ {LIMITS['overhead']}"),
-        ("total", "total", "s", ""),
-        ("peak memory", "peak", "MB", f"≤ {LIMITS['memory']}"),
-        ("memory added", "added", "MB", ""),
+    for what, key, limit in (
+        ("beyond the tiles' forward passes", "overhead", 0.25),
+        ("wall time", "total", None),
+        ("peak memory", "peak", 0.75),
+        ("memory added", "added", None),
     ):
-        figures = (f"{found[key]:.2f} {unit}" for found in (ours, theirs))
-        table.add_row(what, *figures, f"{ours[key] / theirs[key]:.2f}", limit)
-    wide_console().print(table)
+        figure = Ratio.once(ours[key] / theirs[key])
+        yield Row(what=f"1024 × 2048, Paddle twin, ours / PaddleSeg's: {what}", figure=figure, at_most=limit)
     with tempfile.TemporaryDirectory() as folder:
         from cityscapes.generate import make_dataset
 
         make_dataset(Path(folder), counts={"val": PICTURES})
         cores = max((os.cpu_count() or 2) - 1, 1)
         found = child("decoding", folder, OMP_NUM_THREADS=str(cores))
-    hidden = 1 - found["waiting"] / found["decoding"]
-    table = Table("seconds per 1024 × 2048 picture", *found, "of decoding hidden", box=box.SIMPLE)
-    table.add_row("torch twin, depth 18", *(f"{value:.3f}" for value in found.values()), f"{hidden:.0%}")
-    wide_console().print(table)
+    waited = Ratio.once(found["waiting"] / found["decoding"])
+    yield Row(what="1024 × 2048, torch twin: waiting for decoding / decoding", figure=waited)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["decoding"]:
+    if sys.argv[1] == "decoding":
         decode_ahead(sys.argv[2])
-    elif len(sys.argv) > 2:
-        work(sys.argv[1], int(sys.argv[2]))
     else:
-        main((sys.argv[1:] or ["18"])[0])
+        work(sys.argv[1], int(sys.argv[2]))

@@ -50,7 +50,7 @@ def _make_bytes(*text: Any) -> bytes:
 
 
 def _make_bytearray(*content: Any) -> bytes:
-    return bytes(content[0]) if content and isinstance(content[0], (bytes, bytearray)) else _make_bytes(*content)
+    return bytes(content[0]) if content and isinstance(content[0], (bytes, memoryview)) else _make_bytes(*content)
 
 
 BUILTIN: AllowedGlobals = {

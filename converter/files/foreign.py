@@ -8,10 +8,10 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 
 from converter.files.dangers import is_dangerous
-from converter.files.unpickle import AllowedGlobals, ForbiddenError, PlainUnpickler, load_plain, one_line
+from converter.files.unpickle import AllowedGlobals, ForbiddenError, PlainUnpickler, Readable, load_plain, one_line
 
 WEIGHTS = "state_dict"
 METADATA = frozenset({"meta", "message_hub", "optimizer", "param_schedulers"})
@@ -85,7 +85,7 @@ class _SparingUnpickler(PlainUnpickler):
 
 
 def load_weights(
-    file: IO[bytes],
+    file: Readable,
     allowed: AllowedGlobals,
     *,
     path: str,
@@ -107,7 +107,7 @@ def load_weights(
 
 
 def _load_sparing(
-    file: IO[bytes],
+    file: Readable,
     allowed: AllowedGlobals,
     refusal: ForbiddenError,
     weights: tuple[type, ...],

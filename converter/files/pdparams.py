@@ -1,4 +1,4 @@
-"""Reader and writer of `.pdparams`: a pickled dictionary of NumPy arrays, without Paddle.
+"""Reader (memory-mapped) and writer of `.pdparams`: a pickled dictionary of NumPy arrays, without Paddle.
 
 Source of the format: PaddlePaddle/Paddle python/paddle/framework/io.py (`_legacy_save`, `_pack_loaded_dict`).
 """
@@ -18,6 +18,7 @@ from converter.files.arrays import ARRAYS, PickledArray, is_plain
 from converter.files.bfloat16 import widen_paddle
 from converter.files.builtin import BUILTIN
 from converter.files.foreign import load_weights
+from converter.files.mapped import MappedFile
 from converter.files.memory import Memory
 from converter.files.resolve import resolve
 from converter.files.unpickle import AllowedGlobals, check_key
@@ -46,8 +47,7 @@ def read_nested(path: Path) -> Any:
     What Paddle keeps beside them (its own names, the table of split arrays) is taken out of each dictionary.
     Raises InputError if the file is damaged.
     """
-    with path.open("rb") as file:
-        value = load_weights(file, ALLOWED, path=str(path), weights=(PickledArray, tuple))
+    value = load_weights(MappedFile(path), ALLOWED, path=str(path), weights=(PickledArray, tuple))
     memory = Memory(path)
 
     def convert(item: Any) -> Any:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable, Mapping
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar, Literal, Protocol
 
 from converter.errors import InputError
 
 AllowedGlobals = Mapping[tuple[str, str], Any]
+Whence = Literal[0, 1, 2]
+"""What a place in a file is counted from."""
 
 KEY_PARTS = 1000
 KEY_DEPTH = 50
 """Of a tuple that is hashed: Python's own `hash` crashes on a deep one and never ends on one doubled sixty times."""
+COUNTED = (str, bytes, bytearray, memoryview, tuple, list, dict, set)
 LARGE = 256
 """Items of an argument from which on it is counted: one that a file repeats by reference is copied each time."""
 OPCODES = 500_000
@@ -21,6 +24,18 @@ BYTES_PER_OPCODE = 128
 """A pickle may have so many opcodes, and one more for so many bytes: each can make an object of 200 bytes."""
 SHOWN = 200
 """Characters of a name from a file that a message shows."""
+
+
+class Readable(Protocol):
+    """What pickles are read from: a binary file, or a `MappedFile`."""
+
+    def read(self, nbytes: int = ..., /) -> bytes | memoryview: ...
+
+    def readline(self) -> bytes: ...
+
+    def seek(self, offset: int, whence: Whence = ..., /) -> int: ...
+
+    def tell(self) -> int: ...
 
 
 class ForbiddenError(InputError):
@@ -69,12 +84,12 @@ class PlainUnpickler(pickle._Unpickler):
 
     def __init__(
         self,
-        file: IO[bytes],
+        file: Readable,
         allowed: AllowedGlobals,
         *,
         persistent_load: Callable[[Any], Any] | None = None,
     ) -> None:
-        super().__init__(file, encoding="latin1")
+        super().__init__(file, encoding="latin1")  # type: ignore[arg-type]  # a view will do, too
         self.allowed = allowed
         self.forbidden: list[str] = []
         self._persistent_load = persistent_load
@@ -157,7 +172,7 @@ class PlainUnpickler(pickle._Unpickler):
     def spend(self, arguments: Any) -> None:
         """Count what a call may copy. Raises UnpicklingError once that is twice the file."""
         for argument in arguments:
-            size = len(argument) if isinstance(argument, (str, bytes, bytearray, tuple, list, dict, set)) else 0
+            size = len(argument) if isinstance(argument, COUNTED) else 0
             self._credit -= size if size >= LARGE else 0
         if self._credit < 0:
             raise pickle.UnpicklingError("it repeats a large value so often that it would not fit into memory")
@@ -167,7 +182,7 @@ class PlainUnpickler(pickle._Unpickler):
 
 
 def load_plain(
-    file: IO[bytes],
+    file: Readable,
     allowed: AllowedGlobals,
     *,
     path: str,
@@ -208,7 +223,7 @@ def check_key(key: Any) -> Any:
     return key
 
 
-def _count_bytes(file: IO[bytes]) -> int:
+def _count_bytes(file: Readable) -> int:
     """Bytes from here to the end of `file`; in an archive's entry, where only reading tells, of the whole entry."""
     position = file.tell()
     size = file.seek(0, io.SEEK_END)

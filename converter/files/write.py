@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,9 @@ def _write_pdparams(path: Path, tensors: Named) -> None:
 def _write_pth(path: Path, tensors: Named) -> None:
     import torch
 
-    # An array may be a read-only view of a file, which torch would warn of.
-    state = {name: torch.from_numpy(np.require(array, requirements=["C", "W"])) for name, array in tensors}
+    with warnings.catch_warnings():  # that an array is a read-only view of a file, of which nothing is changed here
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        state = {name: torch.from_numpy(np.require(array, requirements="C")) for name, array in tensors}
     with path.open("wb") as file:  # given a path, torch writes its name into the archive
         torch.save(state, file)
 

@@ -115,7 +115,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a tensor too many": (append(value("extra") + array() + pickle.SETITEM), "read back with other tensors"),
     "a dtype": (replace(b"\x02\x00\x00\x00f4", b"\x02\x00\x00\x00i4"), "differs from the plan after reading back"),
     "the end": (lambda path: os.truncate(path, path.stat().st_size // 2), "not a readable pickle"),
-    "everything": (lambda path: os.truncate(path, 0), "not a readable pickle"),
+    "everything": (lambda path: os.truncate(path, 0), "is empty"),
 }
 
 

@@ -1,0 +1,53 @@
+"""`python -m benchmarks [NAME …]`: one table of figures, all measured in this run, and the same as JSON.
+
+The JSON file is `build/benchmark.json`: the machine, and for each row its benchmark, what was measured, the median of
+the rounds between their quartiles, the limit and whether it is met.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from benchmarks.measure import Row
+from converter.console import wide_console
+
+BENCHMARKS = ("start", "convert", "verdict", "layer_by_layer", "attention", "metric", "sliding")
+TARGET = Path("build/benchmark.json")
+WORDS = {True: "met", False: "missed", None: ""}
+
+
+def main(names: list[str]) -> None:
+    """Measure, print each row as it comes and the table at the end, and write the JSON file."""
+    if unknown := set(names) - set(BENCHMARKS):
+        raise SystemExit(f"no benchmark is called {', '.join(sorted(unknown))}; there are: {', '.join(BENCHMARKS)}")
+    found: list[tuple[str, Row]] = []
+    for name in names or BENCHMARKS:
+        for row in importlib.import_module(f"benchmarks.{name}").rows():
+            found.append((name, row))
+            print(f"{name}: {row.what}: {row.figure} {row.unit}", file=sys.stderr, flush=True)
+    table = Table("benchmark", "", "figure (quartiles)", "limit", "", box=box.SIMPLE)
+    for name, row in found:
+        table.add_row(name, row.what, f"{row.figure} {row.unit}", row.limit, WORDS[row.met])
+    wide_console().print(table)
+    TARGET.parent.mkdir(exist_ok=True)
+    TARGET.write_text(json.dumps(describe(found), indent=1) + "\n", encoding="utf-8")
+
+
+def describe(found: list[tuple[str, Row]]) -> dict[str, Any]:
+    """What the JSON file holds."""
+    rows = [{"benchmark": name, **asdict(row), "met": row.met} for name, row in found]
+    return {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), "rows": rows}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -274,7 +274,11 @@ def _with_recording(folder: Path, made: Port, options: Options, mapping: Mapping
         load_port_weights(made.layer, options.port_weights)
     given = options.port_weights is not None or made.came_loaded
     pairing, summary = match_port(recording, made.layer, mapping, given=given)
-    notes = (*made.notes, f"the reference is a recording of {recording.name}: what needs it to run again was not tried")
+    note = (
+        f"the reference is a recording of {recording.name}: causes are looked for in what was recorded; where none is "
+        f"found, run both in one process, ccnet-parity --reference {recording.name}"
+    )
+    notes = (*made.notes, note)
     return Networks(
         reference=recording,
         port=made.layer,

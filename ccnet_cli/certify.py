@@ -181,14 +181,20 @@ def _say(outcome: Any) -> None:
 )
 @click.argument("certificate", type=PathType)
 @click.option("--weights", type=PathType, required=True, metavar="FILE", help="The file in question.")
+@click.option("--junit", type=PathType, metavar="FILE", help="Write the verification as JUnit XML here.")
 @click.option("--signers", type=PathType, metavar="FILE", help="One of these must have signed it (ssh-keygen -Y).")
 @json_option
 @reports_errors()
-def verify(certificate: Path, weights: Path, signers: Path | None, as_json: bool) -> None:
+def verify(certificate: Path, weights: Path, junit: Path | None, signers: Path | None, as_json: bool) -> None:
     """Tell whether CERTIFICATE speaks of a weights file, by its SHA-256, what it says, and what changed since."""
     from parity.certify.certificate import verify as look_up
+    from parity.reports.folder import try_folder
+    from parity.reports.junit import write_verification_junit
 
     found = look_up(certificate, weights, signers)
+    if junit is not None:
+        try_folder(junit.parent)
+        write_verification_junit(junit, found.to_json())
     if as_json:
         click.echo(json.dumps(found.to_json()))
     else:

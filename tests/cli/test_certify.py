@@ -51,7 +51,9 @@ def test_certify_and_verify(files: tuple[Path, Path], tmp_path: Path) -> None:
     assert content["verdict"] == "passed: 2 of 14 gates"
     assert content["recurrence"] == 1  # from the manifest
     assert {gate["name"] for gate in content["gates"] if gate["verdict"] == "passed"} == {"weights", "loss"}
-    checked = run("ccnet-parity", "verify", report / "certificate.json", "--weights", target, "--json")
+    line = ("verify", report / "certificate.json", "--weights", target, "--junit", report / "junit.xml")
+    checked = run("ccnet-parity", *line, "--json")
+    assert (report / "junit.xml").read_text().count("<failure") == 1
     assert checked.returncode == 1
     found = json.loads(checked.stdout)
     assert (found["role"], found["verdict"], found["verified"]) == ("target", "passed: 2 of 14 gates", False)

@@ -110,6 +110,12 @@ def part_options(command: Command) -> Command:
     help="The published loss that the port's own is held against. [default: the nearest]",
 )
 @click.option(
+    "--reprod-log",
+    type=PathType,
+    metavar="DIR",
+    help="Write here what the reproduction guide asks for: ten .npy files and five logs of what the gates compared.",
+)
+@click.option(
     "--report", type=PathType, default=Path(), metavar="DIR", help="Write certificate.json and .html here. [default: .]"
 )
 @click.option("--sign", type=PathType, metavar="KEY", help="Sign the certificate with this SSH key, by ssh-keygen.")
@@ -117,12 +123,15 @@ def part_options(command: Command) -> Command:
 @reading_options
 @json_option
 @reports_errors("interrupted; the same command goes on after the last gate that ran")
-def certify(as_json: bool, depth: str, junit: Path | None, keep_tf32: bool, **options: Any) -> None:
+def certify(
+    as_json: bool, depth: str, junit: Path | None, reprod_log: Path | None, keep_tf32: bool, **options: Any
+) -> None:
     """Certify that TARGET trains, evaluates and exports as SOURCE does: every alignment point, gate by gate.
 
     Without files, stand-in weights are made and converted; without --cityscapes, a small data set is generated.
     A run that was interrupted goes on where it stopped when it is started again with the same --report.
     """
+    from parity.certify.hand_in import write_hand_in
     from parity.certify.run import Options, choose, estimate_minutes
     from parity.certify.run import certify as run_gates
     from parity.certify.tables import print_certificate
@@ -140,16 +149,22 @@ def certify(as_json: bool, depth: str, junit: Path | None, keep_tf32: bool, **op
         chosen = choose(options["gates"], options["skip"])
         click.echo(f"{len(chosen)} gates, about {estimate_minutes(chosen, int(depth))} minutes on two cores", err=True)
         options["on_outcome"] = _say
-    if junit is not None:
-        try_folder(junit.parent)
+    for folder in (reprod_log, None if junit is None else junit.parent):
+        if folder is not None:
+            try_folder(folder)
     with phases() as progress, without_tf32(options["device"] == "gpu" and not keep_tf32):
-        certificate = run_gates(Options(depth=int(depth), progress=progress, **options))
+        certificate = run_gates(
+            Options(depth=int(depth), progress=progress, keep_arrays=reprod_log is not None, **options)
+        )
     if junit is not None:
         write_certificate_junit(junit, certificate.to_json())
     if as_json:
         click.echo(json.dumps(certificate.to_json(), allow_nan=False))
     else:
         print_certificate(certificate)
+    if reprod_log is not None:
+        for line in write_hand_in(reprod_log, certificate.outcomes):
+            click.echo(line, err=True)
     sys.exit(0 if certificate else 1)
 
 
@@ -166,14 +181,20 @@ def _say(outcome: Any) -> None:
 )
 @click.argument("certificate", type=PathType)
 @click.option("--weights", type=PathType, required=True, metavar="FILE", help="The file in question.")
+@click.option("--junit", type=PathType, metavar="FILE", help="Write the verification as JUnit XML here.")
 @click.option("--signers", type=PathType, metavar="FILE", help="One of these must have signed it (ssh-keygen -Y).")
 @json_option
 @reports_errors()
-def verify(certificate: Path, weights: Path, signers: Path | None, as_json: bool) -> None:
+def verify(certificate: Path, weights: Path, junit: Path | None, signers: Path | None, as_json: bool) -> None:
     """Tell whether CERTIFICATE speaks of a weights file, by its SHA-256, what it says, and what changed since."""
     from parity.certify.certificate import verify as look_up
+    from parity.reports.folder import try_folder
+    from parity.reports.junit import write_verification_junit
 
     found = look_up(certificate, weights, signers)
+    if junit is not None:
+        try_folder(junit.parent)
+        write_verification_junit(junit, found.to_json())
     if as_json:
         click.echo(json.dumps(found.to_json()))
     else:

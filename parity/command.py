@@ -28,7 +28,7 @@ from parity.pairing.propose import Pairing
 from parity.reports.dump import DumpWriter
 from parity.reports.junit import write_junit
 from parity.reports.repro import export_repro
-from parity.reports.reprod_log import ForwardLog, show_to
+from parity.reports.reprod_log import FORWARD, ForwardLog, show_to, write_pair
 from parity.verdicts.report import Report
 from twins.build import build_paddle, build_torch, set_paddle_device, torch_device
 from twins.lazy import nn
@@ -134,7 +134,8 @@ def _run(options: Options, mapping: Mapping[str, str] | None) -> Report:
         if options.junit is not None:
             write_junit(options.junit, report)
         if options.reprod_log is not None and log is not None:
-            log.write(options.reprod_log)
+            port, reference = log.outputs
+            write_pair(options.reprod_log, FORWARD, port=port, reference=reference)
         if options.report is not None:
             from parity.reports.folder import write_report
 
@@ -273,7 +274,11 @@ def _with_recording(folder: Path, made: Port, options: Options, mapping: Mapping
         load_port_weights(made.layer, options.port_weights)
     given = options.port_weights is not None or made.came_loaded
     pairing, summary = match_port(recording, made.layer, mapping, given=given)
-    notes = (*made.notes, f"the reference is a recording of {recording.name}: what needs it to run again was not tried")
+    note = (
+        f"the reference is a recording of {recording.name}: causes are looked for in what was recorded; where none is "
+        f"found, run both in one process, ccnet-parity --reference {recording.name}"
+    )
+    notes = (*made.notes, note)
     return Networks(
         reference=recording,
         port=made.layer,

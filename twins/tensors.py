@@ -10,6 +10,8 @@ import numpy as np
 
 from twins.lazy import Tensor, torch
 
+Array = np.ndarray[Any, Any]
+
 
 def flatten(value: Any) -> list[Any]:
     """The tensors (of either framework) in nested tuples, lists and dictionaries, in order."""
@@ -85,6 +87,16 @@ def array_to_paddle(array: Any) -> Any:
     from models_paddle import paddle
 
     return paddle.to_tensor(np.array(array, order="C"))
+
+
+def in_half_precision(values: Array, dtype: str) -> Array:
+    """As float16 or bfloat16 keeps them, in float32; halves are rounded to even."""
+    if dtype == "float16":
+        with np.errstate(over="ignore"):
+            return values.astype(np.float16).astype(np.float32)
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32).astype(np.uint64)
+    kept = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16 << 16
+    return kept.astype(np.uint32).view(np.float32)
 
 
 TORCH = Exchange(paddle_to_torch, torch_to_paddle)

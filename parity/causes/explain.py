@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -149,8 +150,9 @@ def explain(
         tried.likely.note(tried.proved)
         return Found(_name(_told_apart(tried, ask_again), questions), tried.count)
     tried.likely.unexplained += 1
-    given = next(iter(first.replay.tensors), None)
-    return Found(None, tried.count, measure_facts(first.expected, first.compared, given))
+    given: Any = next(iter(first.replay.tensors), None)
+    given = None if given is None else given.numpy()
+    return Found(None, tried.count, measure_facts(first.expected.numpy(), first.compared.numpy(), given))
 
 
 def _lost_outputs(asked: Asked) -> Cause | None:

@@ -13,6 +13,7 @@ from torch.nn import functional
 from parity.causes.activations import OTHERS, SLOPES
 from parity.causes.hypotheses import Asked, Hypothesis
 from parity.causes.pooling import make_resizes
+from parity.causes.tensors import find_order
 
 Make = Callable[[Tensor], Tensor]
 MOST_CHANNELS = 4096
@@ -200,30 +201,13 @@ def _channels(expected: Tensor, actual: Tensor) -> Iterator[Hypothesis]:
     """The same channels in another order."""
     if expected.shape != actual.shape or expected.ndim < 2 or not 2 <= expected.shape[1] <= MOST_CHANNELS:
         return
-    order = find_order(expected.transpose(0, 1).flatten(1), actual.transpose(0, 1).flatten(1))
+    order = find_order(*(one.transpose(0, 1).flatten(1).numpy() for one in (expected, actual)))
     if order is not None and order != list(range(len(order))):
         moved = [number for number, own in enumerate(order) if number != own]
         said = ", ".join(f"{number} is the reference's {order[number]}" for number in moved[:3])
         text = f"{len(moved)} of {len(order)} channels are in another order: {said}"
         make = partial(torch.index_select, dim=1, index=torch.tensor(order))
         yield Hypothesis("channels in another order", text, "use the reference's order", result=make)
-
-
-def find_order(expected: Tensor, actual: Tensor) -> list[int] | None:
-    """For each row of `actual` the row of `expected` that it is, each once; None if it is none."""
-    free = dict.fromkeys(range(len(expected)))
-    sums = expected.sum(1), actual.sum(1)
-    scale = float(expected.abs().sum(1).max()) or 1.0
-    order = []
-    for number in range(len(actual)):
-        near = [one for one in free if abs(float(sums[0][one] - sums[1][number])) <= 1e-9 * scale]
-        equal = (one for one in near if torch.allclose(expected[one], actual[number], rtol=1e-9, atol=1e-12 * scale))
-        own = next(equal, None)
-        if own is None:
-            return None
-        del free[own]
-        order.append(own)
-    return order
 
 
 def _with_first(given: list[Tensor], make: Make) -> list[Tensor]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
-from parity.causes.results import find_order
+from twins.tensors import in_half_precision
 
 Array = np.ndarray[Any, Any]
 EPSILON = 1e-5
@@ -23,11 +22,12 @@ MOST_ROWS = 4096
 class Weight:
     """A tensor of the port that is not the reference's; `label` is the reference's name of it.
 
-    `parameter` is the reference's own, to be set to what the port has, `others` are its other tensors of that shape.
+    `parameter` is the reference's own, to be set to what the port has, or None where it cannot run again; `others` are
+    its other tensors of that shape.
     """
 
     label: str
-    parameter: torch.Tensor
+    parameter: Any
     expected: Array
     actual: Array
     others: Mapping[str, Array] = field(default_factory=dict)
@@ -102,10 +102,9 @@ def _scales(weight: Weight, expected: Array, actual: Array) -> Iterator[Explaine
 def _rounded(expected: Array, actual: Array) -> Iterator[Explained]:
     if expected.shape != actual.shape:
         return
-    tensor = torch.from_numpy(expected.copy())
-    for dtype in (torch.float16, torch.bfloat16, torch.float32):
-        name = str(dtype).removeprefix("torch.")
-        if np.array_equal(tensor.to(dtype).double().numpy(), actual):
+    single = expected.astype(np.float32)
+    for name in ("float16", "bfloat16", "float32"):
+        if np.array_equal(single if name == "float32" else in_half_precision(single, name), actual):
             yield Explained(f"rounded to {name}", f"is rounded to {name}", "convert from the float32 checkpoint")
     steps = np.abs(actual - expected).max() / max(float(np.abs(expected).max()), 1e-300)
     if 0 < steps <= 1 / 127 and len(np.unique(actual)) <= 256 < expected.size:
@@ -129,16 +128,29 @@ def _reordered(expected: Array, actual: Array) -> Iterator[Explained]:
     for axis, what in ((0, "output"), (1, "input")):
         if expected.ndim <= axis or not 2 <= expected.shape[axis] <= MOST_ROWS:
             continue
-        rows = [
-            torch.from_numpy(np.moveaxis(one, axis, 0).reshape(one.shape[axis], -1).copy())
-            for one in (expected, actual)
-        ]
-        order = find_order(*rows)
+        order = find_order(*(np.moveaxis(one, axis, 0).reshape(one.shape[axis], -1) for one in (expected, actual)))
         if order is not None:
             moved = sum(number != own for number, own in enumerate(order))
             text = f"has {moved} of its {len(order)} {what} channels in another order"
             yield Explained("channels in another order", text, "keep the order of the channels")
             return
+
+
+def find_order(expected: Array, actual: Array) -> list[int] | None:
+    """For each row of `actual` the row of `expected` that it is, each once; None if it is none."""
+    free = dict.fromkeys(range(len(expected)))
+    sums = expected.sum(1), actual.sum(1)
+    scale = float(np.abs(expected).sum(1).max()) or 1.0
+    order = []
+    for number in range(len(actual)):
+        near = [one for one in free if abs(float(sums[0][one] - sums[1][number])) <= 1e-9 * scale]
+        equal = (one for one in near if np.allclose(expected[one], actual[number], rtol=1e-9, atol=1e-12 * scale))
+        own = next(equal, None)
+        if own is None:
+            return None
+        del free[own]
+        order.append(own)
+    return order
 
 
 def _figures(expected: Array, actual: Array) -> Explained:

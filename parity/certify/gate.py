@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from parity.verdicts.report import Cause
 
 if TYPE_CHECKING:
     from parity.certify.subject import Subject
 
+Array = np.ndarray[Any, Any]
 Verdict = Literal["passed", "failed", "not run", "not asked for"]
 
 
@@ -38,16 +41,26 @@ class Check:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HandIn:
+    """What both sides gave, by name: the arrays that the reproduction guide asks to be handed in."""
+
+    reference: Mapping[str, Array]
+    port: Mapping[str, Array]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What a gate found: its checks, remarks for people, and curves for the report (name -> values).
 
-    `explain` looks for the cause, where a check fails (`parity.certify.causes`).
+    `explain` looks for the cause, where a check fails (`parity.certify.causes`). `hand_in` is what was compared, of the
+    gates whose arrays the reproduction guide asks for.
     """
 
     checks: Sequence[Check]
     remarks: Sequence[str] = ()
     curves: dict[str, list[float]] = field(default_factory=dict)
     explain: Callable[[], Cause | None] = field(default=lambda: None)
+    hand_in: HandIn | None = None
 
 
 class NotRunError(Exception):
@@ -89,6 +102,7 @@ class Outcome:
     curves: dict[str, list[float]] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
     cause: Cause | None = None
+    hand_in: HandIn | None = None
 
     def __bool__(self) -> bool:
         return self.verdict == "passed"
@@ -169,6 +183,7 @@ def _judged(name: str, evidence: Evidence, seconds: float) -> Outcome:
         checks=checks,
         remarks=tuple(evidence.remarks),
         curves=evidence.curves,
+        hand_in=evidence.hand_in,
     )
 
 

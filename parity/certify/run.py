@@ -15,6 +15,7 @@ from families import get_family
 from parity.certify.catalogue import GATES
 from parity.certify.certificate import FILE, Certificate, describe_file, write_certificate
 from parity.certify.gate import Outcome, not_asked_for, not_run, run_gate
+from parity.certify.hand_in import GATES_OF
 from parity.certify.memory import PARTIAL, Memory
 from parity.certify.provenance import list_sources, sign
 from parity.certify.subject import Subject
@@ -58,6 +59,7 @@ class Options:
     skip: Sequence[str] = ()
     report: Path = Path()
     sign: Path | None = None
+    keep_arrays: bool = False
     progress: Callable[[str], None] = field(default=lambda phase: None)
     on_outcome: Callable[[Outcome], None] = field(default=lambda outcome: None)
 
@@ -182,7 +184,8 @@ def _outcome(name: str, wanted: bool, subject: Subject, memory: Memory, options:
         outcome = not_asked_for(name)
     else:
         subject.progress("")
-        known = memory.recall(name)
+        forgotten = options.keep_arrays and name in GATES_OF.values()
+        known = None if forgotten else memory.recall(name)
         outcome = _run(name, subject) if known is None else known
         memory.keep(outcome)
     options.on_outcome(outcome)

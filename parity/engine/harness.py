@@ -26,6 +26,7 @@ from parity.engine.follow import Sink
 from parity.engine.memory import quiet_collector, return_freed_memory
 from parity.engine.passes import Findings, Passes, failure
 from parity.engine.recorded import RecordedPasses
+from parity.engine.recorded_reasons import RecordedReasons
 from parity.engine.scalars import GREATEST, Scalars, round_epsilons
 from parity.engine.search import Search
 from parity.engine.stream import Key
@@ -135,7 +136,7 @@ def compare_models(
         is_whole = search is not None and len(chosen) == len(boundaries.accusable) and not fail_fast
         if found.failures or (search is not None and search.found):
             boundaries = doubts.settle(found if is_whole else None, search)
-        witness = None if isinstance(torch_module, Recording) else Witness()
+        witness = Witness()
         if found.failures:
             found = passes.compare(boundaries, chosen, [first], None if fail_fast else sink, witness=witness)
         if not (fail_fast and found.failures):
@@ -144,7 +145,10 @@ def compare_models(
         agree = passes.outputs_agree() if any(layer.mode == "isolated" for layer in found.failing) else None
         paired = {path: pairing.pairs[path] for path in chosen if path in pairing.pairs}
         guilty = put_in_order([*find_guilty(found.layers), *compare_attributes_of(paired, ours, theirs)], found.layers)
-        if guilty and causes and witness is not None:  # a recording cannot be asked again
+        if guilty and causes and isinstance(passes, RecordedPasses):
+            faults = list(witness.faults.values())
+            guilty = RecordedReasons(passes.recording, faults, matched, theirs, passes.variant).find(guilty)
+        elif guilty and causes:
             from parity.engine.reasons import Reasons
 
             guilty = Reasons(passes, witness, pairing, matched, ours, theirs).find(guilty)

@@ -114,10 +114,16 @@ class RecordedPasses(Passes):
 
     @property
     def exact_modules(self) -> dict[str, ModuleInfo]:
-        return self._recording.modules
+        return self.recording.modules
 
     @property
-    def _recording(self) -> Recording:
+    def variant(self) -> str:
+        """The recorded float64 pass that is taken: "" for the network as it is."""
+        return self._chosen.variant
+
+    @property
+    def recording(self) -> Recording:
+        """The reference, as what it is."""
         recording: Any = self.reference
         return recording
 
@@ -131,7 +137,7 @@ class RecordedPasses(Passes):
 
     def find_uninfluential(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What was found when the reference was recorded."""
-        return self._recording.uninfluential, self._recording.dead
+        return self.recording.uninfluential, self.recording.dead
 
     def find_convention(self) -> None:
         """See in which mode the port gives as many outputs as were recorded."""
@@ -141,11 +147,11 @@ class RecordedPasses(Passes):
 
     def write_out(self, scalars: Scalars, count: Callable[[], int], failures: int) -> None:
         """Take the pass that was recorded with the scalars written otherwise, if fewer fail then."""
-        for variant in self._recording.variants:
+        for variant in self.recording.variants:
             self._chosen.variant = variant
             left = count()
             if left < failures:
-                scalars.notes[f"{self._recording.describe(variant)}, which is the same in float32"] = None
+                scalars.notes[f"{self.recording.describe(variant)}, which is the same in float32"] = None
                 return
         self._chosen.variant = ""
 
@@ -153,7 +159,7 @@ class RecordedPasses(Passes):
         """A recording has both precisions."""
 
     def _count_expected(self, arguments: Any) -> tuple[int, bool]:
-        return self._recording.index["outputs"], False
+        return self.recording.index["outputs"], False
 
     def _condition(
         self, name: str, paths: Collection[str], errors: Mapping[str, float], dtype: str
@@ -162,15 +168,15 @@ class RecordedPasses(Passes):
         is not known."""
         return {
             (path, call, output): floor
-            for (of, precision, path, call, output), floor in self._recording.floors.items()
+            for (of, precision, path, call, output), floor in self.recording.floors.items()
             if (of, precision) == (name, dtype) and path in paths
         }
 
     def _open(self, name: str, dtype: str, paths: Collection[str], *, isolated: bool) -> Any:
-        if not self._recording.events(name, dtype):
-            raise ParityInputError(f"{self._recording.folder}: {dtype} was not recorded on {name}")
+        if not self.recording.events(name, dtype):
+            raise ParityInputError(f"{self.recording.folder}: {dtype} was not recorded on {name}")
         return RecordedReference(
-            self._recording,
+            self.recording,
             name,
             dtype,
             paths,

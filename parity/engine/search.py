@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, ndtr
 
+from parity.causes.recorded import layers
 from parity.engine.boundaries import Boundaries, Call
 from parity.engine.scalars import Scalars
 from parity.engine.stream import Event, Key, Reference, copy_event
@@ -161,10 +161,5 @@ def activated(module: Any, features: Any) -> Iterator[Any]:
 def _activated_arrays(module: Any, features: Any) -> Iterator[Any]:
     """The same of a recording's arrays, where no framework may be there."""
     slopes = {value for value in vars(module).values() if isinstance(value, float) and 0 < value < 1}
-    for slope in slopes | {0.0, 0.01, 0.1, 0.2}:
-        yield np.where(features > 0, features, slope * features)
-    sigmoid, softplus = expit(features), np.logaddexp(features, 0)
-    yield from (sigmoid, np.tanh(features), softplus, features * sigmoid, features * np.tanh(softplus))
-    yield from (np.clip(features, 0, 6), features * np.clip(features + 3, 0, 6) / 6)
-    yield np.where(features > 0, features, np.expm1(np.minimum(features, 0)))
-    yield features * ndtr(features)
+    yield from (layers.leaky_relu(features, slope) for slope in slopes)
+    yield from (make(features) for make in layers.ACTIVATIONS.values())

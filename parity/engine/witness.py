@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from parity.engine.boundaries import Boundaries, Failure
@@ -37,10 +39,10 @@ class Witness:
     def keep(self, layer: Layer, key: Key, tensors: list[Tensor]) -> None:
         """Keep copies, while there is room."""
         what = Failure(layer.path, layer.call, layer.site, layer.input)
-        size = sum(tensor.numel() for tensor in tensors)
+        size = sum(math.prod(tensor.shape) for tensor in tensors)
         if what not in self.faults and size <= self._left:
             self._left -= size
-            self.faults[what] = Fault(layer, key, tuple(tensor.clone() for tensor in tensors))
+            self.faults[what] = Fault(layer, key, tuple(map(deepcopy, tensors)))
 
     def note_held(self, name: str, boundaries: Boundaries, calls: Collection[str]) -> None:
         """Note what was replaced on the input `name`, where the port called the layers in `calls`."""

@@ -24,6 +24,7 @@ from parity.networks.recorded import RecordedModule, Recording
 from parity.pairing.propose import Pairing, pair_modules
 from parity.pairing.tensors import Modules, Slot, address_of, match_tensors, means_the_same, with_shared
 from twins.lazy import nn, torch
+from twins.tensors import in_half_precision
 
 Array = np.ndarray[Any, Any]
 EPSILON = 1e-5
@@ -234,18 +235,8 @@ def _rounded(expected: Array, theirs: ModuleInfo, name: str) -> Array:
     """As a port keeps it that has another dtype."""
     kept = str(theirs.places[name][0].tensor.dtype).rpartition(".")[2]
     if expected.dtype.kind == "f" and kept in ("float16", "bfloat16"):
-        return _in_half_precision(expected, kept)
+        return in_half_precision(expected, kept)
     return expected.astype(theirs.tensors[name].dtype)
-
-
-def _in_half_precision(values: Array, dtype: str) -> Array:
-    """As float16 or bfloat16 keeps them, in float32; halves are rounded to even."""
-    if dtype == "float16":
-        with np.errstate(over="ignore"):
-            return values.astype(np.float16).astype(np.float32)
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32).astype(np.uint64)
-    kept = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16 << 16
-    return kept.astype(np.uint32).view(np.float32)
 
 
 def _is_scale(info: ModuleInfo, name: str) -> bool:

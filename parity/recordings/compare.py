@@ -17,12 +17,14 @@ import numpy as np
 
 from parity.engine.boundaries import Boundaries, Call, draw_boundaries
 from parity.engine.harness import compare_attributes_of, find_guilty, put_in_order
+from parity.engine.recorded_reasons import RecordedReasons
 from parity.engine.search import activated
 from parity.engine.stream import Key
+from parity.engine.witness import Fault
 from parity.engine.writing import sample
 from parity.errors import ParityInputError
 from parity.networks.recorded import Recording, Sample, open_recording
-from parity.pairing.match import match_port
+from parity.pairing.match import compare_weights, match_port
 from parity.pairing.propose import Pairing
 from parity.verdicts.classes import Classes, count_equal
 from parity.verdicts.comparison import Comparison, compare, failed, rejudge
@@ -46,6 +48,7 @@ def compare_recordings(
     port, reference = open_recording(port_folder, "port"), open_recording(reference_folder, "reference")
     _check_inputs(port, reference)
     pairing, weights = match_port(reference, port, mapping, given=True)
+    matched = compare_weights(reference.modules, port.modules, pairing)
     variant = _choose_variant(port, reference, pairing)
     runs = [
         _Run(port, reference, pairing, name, dtype, variant if dtype == "float64" else "")
@@ -58,6 +61,8 @@ def compare_recordings(
     seen = {layer.path for layer in layers}
     redrawn = {path for run in runs for path in run.redrawn}
     attributes = compare_attributes_of(pairing.pairs, reference.modules, port.modules)
+    guilty = put_in_order([*find_guilty(layers), *attributes], layers)
+    reasons = RecordedReasons(reference, [one for run in runs for one in run.faults], matched, port.modules, variant)
     return Report(
         layers=tuple(layers),
         coverage=Coverage(
@@ -71,7 +76,7 @@ def compare_recordings(
             accepted=tuple(accept),
             origin=pairing.origin,
         ),
-        guilty=tuple(put_in_order([*find_guilty(layers), *attributes], layers)),
+        guilty=tuple(reasons.find(guilty)),
         problems=tuple(_problems(port, reference, pairing, weights, runs, accept)),
         notes=tuple(_notes(port, reference, variant)),
         weights=weights,
@@ -94,6 +99,8 @@ class _Run:
     dtype: str
     variant: str
     layers: list[Layer] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    """What the guilty layers gave, and the reference's in their place."""
     redrawn: set[str] = field(default_factory=set)
     missing: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
@@ -180,11 +187,11 @@ class _Run:
             bad = [layer for layer in found[key] if not layer.comparison]
             if bad and given and not self._is_elsewhere(key):
                 wrong = True
-                yield replace(bad[0], mode="isolated")
+                yield self._faulty(bad[0], key)
             ended = f"`{key.path}`, call {key.call + 1}"
         if not wrong:
-            outputs = found.get(Key("output", "", 0), [])
-            yield from (replace(one, mode="isolated") for one in outputs if not one.comparison)
+            whole = Key("output", "", 0)
+            yield from (self._faulty(one, whole) for one in found.get(whole, []) if not one.comparison)
 
     def _accuse(
         self, callers: list[Call], key: Key, comparison: Comparison, ended: str, found: Mapping[Key, list[Layer]]
@@ -196,13 +203,21 @@ class _Run:
             given = self._input(Key("input", other.path, other.call))
             bad = [layer for layer in layers if not layer.comparison]
             if bad and given and not self._has_weights(layers[0].path) and self.port.modules[other.path].is_leaf:
-                return replace(bad[0], mode="isolated")
+                return self._faulty(bad[0], other)
         caller = callers[-1] if callers else Call("", 0)
         entry = self._boundaries.entry(Call(key.path, key.call))
         stretch = f"between your {ended or 'the network input'} and your `{key.path}`, call {key.call + 1}"
         site = f"{INPUT_SITE}{entry.path if entry else key.path}"
         layer = self._layer(Key("output", caller.path, caller.number), 0, (), comparison, "isolated")
-        return replace(layer, site=site, stretch=stretch)
+        return self._faulty(replace(layer, site=site, stretch=stretch), key, entry)
+
+    def _faulty(self, layer: Layer, key: Key, expected: Key | None = None) -> Layer:
+        """The layer as one that answers for itself; what the port gave at `key` is kept for those who ask why."""
+        expected = expected or self._boundaries.exit(Call(key.path, key.call))
+        guilty = replace(layer, mode="isolated")
+        if expected is not None:
+            self.faults.append(Fault(guilty, expected, self._tensors(self.port, self._actual[key])))
+        return guilty
 
     def _input(self, key: Key) -> Comparison | None:
         """How what a module was handed compares with what the reference's was; None if that is not known."""

@@ -1,4 +1,5 @@
-"""A comparison or a certificate as JUnit XML, which CI systems show: a case for each probe, or for each gate."""
+"""A comparison, a certificate or its verification as JUnit XML, which CI systems show: a case for each probe, gate or
+question."""
 
 from __future__ import annotations
 
@@ -25,6 +26,11 @@ def write_junit(path: Path, report: Report) -> None:
 def write_certificate_junit(path: Path, content: Mapping[str, Any]) -> None:
     """Write a certificate, of which `content` is the JSON, to `path`. Raises InputError if that cannot be done."""
     _write(path, make_certificate_suite(content))
+
+
+def write_verification_junit(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a verification, of which `content` is the JSON, to `path`. Raises InputError if that cannot be done."""
+    _write(path, make_verification_suite(content))
 
 
 def _write(path: Path, suite: ElementTree.Element) -> None:
@@ -62,6 +68,22 @@ def make_certificate_suite(content: Mapping[str, Any]) -> ElementTree.Element:
             _fail(case, gate["verdict"], [gate["reason"]])
         elif gate["verdict"] != "passed":
             ElementTree.SubElement(case, "skipped", message=_printable(gate["verdict"]))
+    return _counted(suite)
+
+
+def make_verification_suite(content: Mapping[str, Any]) -> ElementTree.Element:
+    """The `testsuite` of a verification: whether the certificate speaks of the file, certifies it, and still holds."""
+    suite = ElementTree.Element("testsuite", name=SUITE)
+    is_certified = content["verdict"] == "certified"
+    asked = {
+        "the certificate speaks of this file": [] if content["role"] else [content["sentence"]],
+        "it is certified": [] if is_certified else [content["verdict"]],
+        "nothing changed since": [f"changed since: {change}" for change in content["changed"]],
+    }
+    for name, lines in asked.items():
+        case = _add_case(suite, "verify", name)
+        if lines:
+            _fail(case, "not verified", lines)
     return _counted(suite)
 
 

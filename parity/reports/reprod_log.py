@@ -1,6 +1,6 @@
-"""What Paddle's reproduction guide asks to be handed in of the forward pass, in the format of its package `reprod_log`.
+"""What Paddle's reproduction guide asks to be handed in, in the format of its package `reprod_log`.
 
-A `.npy` is a dictionary of arrays, as `reprod_log.ReprodLogger` saves it; the log is what `ReprodDiffHelper` reports.
+A `.npy` is a dictionary of arrays, as `reprod_log.ReprodLogger` saves it; a log is what `ReprodDiffHelper` reports.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ Array = np.ndarray[Any, Any]
 
 THRESHOLD = 1e-6
 """Of the mean difference: the package's own."""
-NAMES = ("forward_paddle.npy", "forward_torch.npy", "forward_diff.log")
+FORWARD = "forward"
+REFERENCES = {FORWARD: "torch", "metric": "torch", "loss": "torch", "bp_align": "torch", "train_align": "benchmark"}
+FILES = {
+    point: (f"{point}_paddle.npy", f"{point}_{reference}.npy", f"{point}_diff.log")
+    for point, reference in REFERENCES.items()
+}
+"""The guide's point -> the port's file, the reference's, and the log of their differences."""
 
 
 class ForwardLog:
@@ -39,14 +45,22 @@ class ForwardLog:
             name = f"output {layer.output + 1} of {layer.input}"
             port[name], reference[name] = np.array(to_array(actual)), np.array(to_array(expected))
 
-    def write(self, folder: Path) -> None:
-        """Write the three files into `folder`, all or none. Raises InputError if that cannot be done."""
-        port, reference = self._outputs.get("float64") or self._outputs.get("float32") or ({}, {})
-        with staged(*(folder / name for name in NAMES)) as (paddle_path, torch_path, log):
-            for path, arrays in ((paddle_path, port), (torch_path, reference)):
-                with path.open("wb") as file:
-                    np.save(file, np.array(arrays, dtype=object), allow_pickle=True)  # as the package does
-            log.write_text("".join(f"{line}\n" for line in report_differences(reference, port)), encoding="utf-8")
+    @property
+    def outputs(self) -> tuple[dict[str, Array], dict[str, Array]]:
+        """The port's and the reference's, by output and input."""
+        return self._outputs.get("float64") or self._outputs.get("float32") or ({}, {})
+
+
+def write_pair(folder: Path, point: str, *, port: Mapping[str, Array], reference: Mapping[str, Array]) -> None:
+    """Write the three files of the guide's `point` (a key of `FILES`) into `folder`, all or none.
+
+    Raises InputError if that cannot be done.
+    """
+    with staged(*(folder / name for name in FILES[point])) as (port_path, reference_path, log):
+        for path, arrays in ((port_path, port), (reference_path, reference)):
+            with path.open("wb") as file:
+                np.save(file, np.array(dict(arrays), dtype=object), allow_pickle=True)  # as the package does
+        log.write_text("".join(f"{line}\n" for line in report_differences(reference, port)), encoding="utf-8")
 
 
 def report_differences(reference: Mapping[str, Array], port: Mapping[str, Array]) -> Iterator[str]:

@@ -94,14 +94,16 @@ def compare(
 
 
 def rejudge(comparison: Comparison, floor: float | None) -> Comparison:
-    """A comparison that failed, by how far the reference itself carries a rounding error to this tensor.
+    """A comparison, which may have failed, by how far the reference itself carries a rounding error to this tensor.
 
     `floor` is that distance over the RMS; CONDITIONING times it is rounding. None leaves the comparison as it is.
     """
+    if comparison or floor is None:
+        return comparison
     distance = comparison.relative
     if comparison.noise_ratio is not None and comparison.noise_floor is not None:  # from the truth
         distance *= comparison.noise_ratio * comparison.noise_floor / comparison.max_abs
-    if floor is None or distance > CONDITIONING * floor:
+    if distance > CONDITIONING * floor:
         return comparison
     return replace(comparison, passed=True, beyond=0, reason="")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from parity.reports.reprod_log import FILES
 from tests.cli.run import BIN, assert_one_line_error, call, run
 from twins.standin import make_state_dict, save_state_dict
 
@@ -50,7 +51,9 @@ def test_certify_and_verify(files: tuple[Path, Path], tmp_path: Path) -> None:
     assert content["verdict"] == "passed: 2 of 14 gates"
     assert content["recurrence"] == 1  # from the manifest
     assert {gate["name"] for gate in content["gates"] if gate["verdict"] == "passed"} == {"weights", "loss"}
-    checked = run("ccnet-parity", "verify", report / "certificate.json", "--weights", target, "--json")
+    line = ("verify", report / "certificate.json", "--weights", target, "--junit", report / "junit.xml")
+    checked = run("ccnet-parity", *line, "--json")
+    assert (report / "junit.xml").read_text().count("<failure") == 1
     assert checked.returncode == 1
     found = json.loads(checked.stdout)
     assert (found["role"], found["verdict"], found["verified"]) == ("target", "passed: 2 of 14 gates", False)
@@ -60,11 +63,13 @@ def test_certify_and_verify(files: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 def test_a_table_for_people(files: tuple[Path, Path], tmp_path: Path) -> None:
-    gates = ("--gates", "weights,learning-rate", "--junit", tmp_path / "junit.xml")
+    gates = ("--gates", "loss,learning-rate", "--junit", tmp_path / "junit.xml", "--reprod-log", tmp_path / "log")
     result = call("ccnet-parity", "certify", *files, *gates, "--report", tmp_path)
     assert result.returncode == 0
     assert (tmp_path / "junit.xml").read_text().count("<skipped") == 12
     assert "PASSED: 2 OF 14 GATES" in result.stdout
+    assert {path.name for path in (tmp_path / "log").iterdir()} == set(FILES["loss"])
+    assert "forward_diff.log are not written: gate 'forward': left out by --gates or --skip" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -53,6 +53,8 @@ def test_the_guilty_layer_is_named_where_there_is_no_torch(project):
     result = run(PADDLE_ONLY, project, *words)
     assert result.returncode == 1, result.stderr
     assert "FAILED: bn: its output differs" in result.stdout
+    assert "cause: epsilon is 0.001, the reference's is 1e-05" in result.stdout
+    assert "change: epsilon=1e-05 (wrong.py:" in result.stdout
     assert "`bn`" in (project / "report" / "ALIGNMENT.md").read_text()
 
 
@@ -63,7 +65,8 @@ def test_both_recordings_are_compared_where_there_is_neither(project, port, code
     assert result.returncode == 0, result.stderr
     result = run(NEITHER, project, "compare", f"recorded-{port}", "reference", "--json")
     assert result.returncode == code, result.stdout + result.stderr
-    assert [guilty["path"] for guilty in json.loads(result.stdout)["guilty"]] == (["bn"] if code else [])
+    found = [(guilty["path"], guilty["cause"]["name"]) for guilty in json.loads(result.stdout)["guilty"]]
+    assert found == ([("bn", "epsilon")] if code else [])
 
 
 def test_what_needs_the_other_framework_is_one_line(project):

@@ -17,7 +17,7 @@ from parity.certify.calls import Call, Recording, observable, recording, replay
 from parity.certify.causes.engine import Asked, explain
 from parity.certify.causes.statistics import propose_statistics
 from parity.certify.dropout import functions_drop_nothing, is_dropout, kind_of
-from parity.certify.gate import Check, Evidence
+from parity.certify.gate import Check, Evidence, HandIn
 from parity.certify.limits import (
     EXACT,
     EXACT_REASON,
@@ -85,6 +85,7 @@ def _run(subject: Subject, checks: list[Check]) -> Evidence:
         checks=[*checks, *whole, statistics],
         remarks=remarks,
         explain=lambda: _explain_statistics(before, *states) if others else None,
+        hand_in=_hand_in(*gradients),
     )
 
 
@@ -92,6 +93,16 @@ def _explain_statistics(before: dict[str, Array], *states: dict[str, Array]) -> 
     """Why statistics alone are others."""
     ours, theirs = ({name: one for name, one in state.items() if name.endswith(STATISTICS)} for state in states)
     return explain([Asked("a pass", theirs, ours, STATISTIC)], propose_statistics(before, ours, theirs))
+
+
+def _hand_in(expected: dict[str, Array], actual: dict[str, Array]) -> HandIn:
+    """Gradients on the scale of their layer's, as they are compared: as they come, most are too small to count."""
+    scales = {name: scale or 1.0 for name, scale in layer_scales(expected).items()}
+    reference, port = (
+        {f"{name}.grad / {scales.get(name, 1.0):.6g}": array / scales.get(name, 1.0) for name, array in side.items()}
+        for side in (expected, actual)
+    )
+    return HandIn(reference=reference, port=port)
 
 
 def _count(outputs: list[list[Any]]) -> Check:

@@ -13,7 +13,7 @@ from cityscapes.protocols import protocol_for
 from cityscapes.windows import stride_of
 from parity.certify.causes.engine import Asked, explain
 from parity.certify.causes.pixels import propose_pixels
-from parity.certify.gate import Check, Evidence
+from parity.certify.gate import Check, Evidence, HandIn
 from parity.certify.limits import EXACT, EXACT_REASON, SINGLE_METRIC, SINGLE_METRIC_REASON, VALUE, VALUE_REASON
 from parity.certify.measure import relative
 from parity.certify.outputs import in_order
@@ -93,13 +93,14 @@ def metric(subject: Subject) -> Evidence:
             miscounted += int(np.abs(counted - count_confusion(logits.argmax(0), labels, classes)).sum())
             table += counted
     scores = [Score(table).miou for table in tables]
+    own = _given_metric(subject, sides)
     checks = [
         _pixels("pixels counted otherwise than by NumPy", miscounted),
         _pixels("pixels that the two confusion matrices disagree on", int(np.abs(tables[0] - tables[1]).sum()) // 2),
         Check(name="mIoU difference", measured=abs(scores[0] - scores[1]), limit=EXACT, reason=EXACT_REASON),
         *subject.forms[1].check_corners(subject.preprocessing.align_corners, "metric"),
         *_windows(subject),
-        *_given_metric(subject, sides),
+        *(_compare_metric(*one) for one in own.items()),
     ]
     remarks = [f"mIoU {scores[0]:.4%} and {scores[1]:.4%} on {tables[0].sum()} pixels"]
     if subject.gives("metric"):
@@ -108,7 +109,12 @@ def metric(subject: Subject) -> Evidence:
         remarks.append(
             f"{classes} classes against Cityscapes' labels: the agreement means something, the mIoU does not"
         )
-    return Evidence(checks=checks, remarks=remarks)
+    measured = {"mIoU of the networks' predictions": (scores[1], scores[0]), **own}
+    hand_in = HandIn(
+        port={name: np.array(actual) for name, (actual, _) in measured.items()},
+        reference={name: np.array(expected) for name, (_, expected) in measured.items()},
+    )
+    return Evidence(checks=checks, remarks=remarks, hand_in=hand_in)
 
 
 def _windows(subject: Subject) -> list[Check]:
@@ -126,12 +132,12 @@ def _windows(subject: Subject) -> list[Check]:
     ]
 
 
-def _given_metric(subject: Subject, sides: Sequence[Side]) -> list[Check]:
-    """The port's own metric against the reference's, on the same class numbers (N, H, W)."""
+def _given_metric(subject: Subject, sides: Sequence[Side]) -> dict[str, tuple[float, float]]:
+    """What the port's own metric and the reference's make of the same class numbers (N, H, W), by what was counted."""
     own = [side.own("metric") for side in sides]
     if not any(own):
-        return []
-    checks = []
+        return {}
+    found = {}
     for name, (predictions, labels) in _metric_cases(subject).items():
         expected, actual = (
             _measure(side, function, predictions, labels, subject.num_classes)
@@ -139,17 +145,20 @@ def _given_metric(subject: Subject, sides: Sequence[Side]) -> list[Check]:
         )
         if name == ABSENT:
             expected = _as_counted(actual, expected, predictions, labels, subject.num_classes)
-        detail = f"the port's {actual:.12g}, the reference's {expected:.12g}"
-        checks.append(
-            Check(
-                name=f"mIoU of {name}",
-                measured=relative(actual, expected),
-                limit=SINGLE_METRIC,
-                reason=SINGLE_METRIC_REASON,
-                detail=detail,
-            )
-        )
-    return checks
+        found[f"mIoU of {name}"] = actual, expected
+    return found
+
+
+def _compare_metric(name: str, measured: tuple[float, float]) -> Check:
+    actual, expected = measured
+    detail = f"the port's {actual:.12g}, the reference's {expected:.12g}"
+    return Check(
+        name=name,
+        measured=relative(actual, expected),
+        limit=SINGLE_METRIC,
+        reason=SINGLE_METRIC_REASON,
+        detail=detail,
+    )
 
 
 def _as_counted(actual: float, expected: float, predictions: Array, labels: Array, classes: int) -> float:

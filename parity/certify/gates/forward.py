@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from parity.certify.gate import Check, Evidence
+from parity.certify.gate import Check, Evidence, HandIn
 from parity.certify.limits import EXACT
 from parity.certify.subject import Subject
 from parity.engine.harness import compare_models
 from parity.networks.inputs import DEFAULT_SIZES, make_images
+from parity.reports.reprod_log import ForwardLog
 from parity.verdicts.report import Report
 from twins.tolerances import FLOAT32_NOISE_RATIO, FLOAT64_RELATIVE
 
@@ -20,7 +21,10 @@ def run(subject: Subject) -> Evidence:
     """Isolated and free-running, float64 and float32, on an odd and an even input."""
     ours, theirs = subject.torch("float32"), subject.paddle("float32")
     inputs = {"×".join(map(str, size)): make_images(size, seed=subject.seed) for size in DEFAULT_SIZES}
-    report = compare_models(ours.model, theirs.model, inputs, pairs=subject.pairing, progress=subject.progress)
+    log = ForwardLog()
+    report = compare_models(
+        ours.model, theirs.model, inputs, pairs=subject.pairing, progress=subject.progress, sink=log
+    )
     checks = [_faults(report)]
     for dtype, (limit, reason) in LIMITS.items():
         layers = [layer for layer in report.layers if layer.dtype == dtype]
@@ -37,7 +41,8 @@ def run(subject: Subject) -> Evidence:
                         detail=f"worst in {layer.name}, input {layer.input}",
                     )
                 )
-    return Evidence(checks=checks, remarks=[report.summary])
+    port, reference = log.outputs
+    return Evidence(checks=checks, remarks=[report.summary], hand_in=HandIn(reference=reference, port=port))
 
 
 def _faults(report: Report) -> Check:

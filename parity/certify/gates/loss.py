@@ -12,7 +12,7 @@ from parity.certify.causes.criteria import Edit
 from parity.certify.causes.engine import Asked, Numbers, explain
 from parity.certify.causes.loss import Measure, propose
 from parity.certify.criteria import STRATEGIES, Case, Measured, make_cases, measure, resize
-from parity.certify.gate import Check, Evidence
+from parity.certify.gate import Check, Evidence, HandIn
 from parity.certify.limits import LOSS, LOSS_REASON, SINGLE_LOSS, SINGLE_LOSS_REASON
 from parity.certify.measure import greatest, relative, worst
 from parity.certify.sides import Side
@@ -85,7 +85,11 @@ def run(subject: Subject) -> Evidence:
         corners = subject.forms[1].check_corners(subject.preprocessing.align_corners, "loss")
     compared = [_compare(subject, sides, one) for one in tried]
     checks = [*corners, *(check for one in compared for check in one.checks)]
-    return Evidence(checks=checks, remarks=remarks, explain=lambda: _explain(subject, sides, compared))
+    hand_in = HandIn(
+        reference={one.tried[2]: np.array(one.expected.loss) for one in compared},
+        port={one.tried[2]: np.array(one.actual.loss) for one in compared if one.actual is not None},
+    )
+    return Evidence(checks=checks, remarks=remarks, explain=lambda: _explain(subject, sides, compared), hand_in=hand_in)
 
 
 def _compare(subject: Subject, sides: tuple[Side, Side], tried: Tried) -> _Compared:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from parity.certify.dropout import functions_drop_nothing
-from parity.certify.gate import Check, Evidence, NotRunError
+from parity.certify.gate import Check, Evidence, HandIn, NotRunError
 from parity.certify.gates.data import BATCH, load
 from parity.certify.limits import (
     DIVERGENCE,
@@ -26,6 +26,7 @@ from parity.certify.outputs import in_order
 from parity.certify.sides import STATISTICS, Side
 from parity.certify.state import load_state, velocities
 from parity.certify.subject import Subject
+from parity.reports.reprod_log import THRESHOLD
 from twins.tolerances import FLOAT32_NOISE_RATIO
 
 Array = np.ndarray[Any, Any]
@@ -75,7 +76,16 @@ def _run(subject: Subject) -> Evidence:
     checks += [_divergence(curves, dtype) for dtype in ("float64", "float32")]
     checks.append(_statistics(*(run.statistics for run in runs.values())))
     remark = f"{len(batches)} steps; float64 losses end {relative(actual[-1], exact[-1]):.1e} apart"
-    return Evidence(checks=checks, remarks=[remark], curves=curves)
+    return Evidence(checks=checks, remarks=[remark], curves=curves, hand_in=_hand_in(exact, actual))
+
+
+def _hand_in(expected: Sequence[float], actual: Sequence[float]) -> HandIn:
+    """The float64 losses as they come, of the steps that must agree to what the guide's package allows."""
+    steps = [number for number, limit in enumerate(TRAJECTORY) if limit <= THRESHOLD]
+    reference, port = (
+        {f"loss of step {number + 1}": np.array(side[number]) for number in steps} for side in (expected, actual)
+    )
+    return HandIn(reference=reference, port=port)
 
 
 def _divergence(curves: dict[str, list[float]], dtype: str) -> Check:

@@ -21,12 +21,13 @@ from parity.engine.search import activated
 from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
 from parity.networks.recorded import INDEX, SCHEMA, Recording
-from parity.pairing.match import _in_half_precision, match_port
+from parity.pairing.match import match_port
 from parity.recordings.command import Options, run
 from parity.recordings.compare import compare_recordings
 from tests.cli.run import assert_one_line_error, call
 from tests.parity import foreign_references, official_port, official_reference
 from tests.parity.testing.networks import PaddleNet, TorchNet
+from twins.tensors import in_half_precision
 
 IMAGES = Arguments((np.random.default_rng(0).standard_normal((2, 3, 33, 41)),))
 SMALL = Arguments((np.random.default_rng(0).standard_normal((2, 3, 9, 7)),))
@@ -274,7 +275,7 @@ def test_half_precision_is_rounded_as_torch_does(dtype):
     values = np.random.default_rng(0).standard_normal(4096).astype(np.float32) * 10.0 ** np.arange(-4, 4).repeat(512)
     values = values.astype(np.float32)
     expected = torch.from_numpy(values).to(getattr(torch, dtype)).float().numpy()
-    assert _in_half_precision(values, dtype).tobytes() == expected.tobytes()
+    assert in_half_precision(values, dtype).tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("corners", [False, True])

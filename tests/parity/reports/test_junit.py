@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from parity.reports.junit import make_certificate_suite, make_suite
+from parity.reports.junit import make_certificate_suite, make_suite, make_verification_suite
 from parity.verdicts.report import ATTRIBUTES_SITE, Coverage, Guilty, Report
 from tests.cli.run import call
 from tests.parity.made_reports import make_report
@@ -44,6 +44,22 @@ def test_gates_of_a_certificate():
     assert kinds(suite) == {"loss": "failed", "metric": "not run"}
     assert [suite.get(name) for name in ("tests", "failures", "skipped")] == ["4", "2", "1"]
     assert suite.find("testcase[@name='loss']/failure").text == "why loss"
+
+
+@pytest.mark.parametrize(
+    ("other", "failing"),
+    [
+        ({}, []),
+        ({"role": None}, ["the certificate speaks of this file"]),
+        ({"verdict": "passed: 2 of 14 gates"}, ["it is certified"]),
+        ({"changed": ["torch 2.6 is 2.7 now", "a.py"]}, ["nothing changed since"]),
+    ],
+)
+def test_a_verification(other, failing):
+    content = {"role": "target", "verdict": "certified", "sentence": "it speaks of it", "changed": [], **other}
+    suite = make_verification_suite(content)
+    assert list(kinds(suite)) == failing
+    assert [suite.get(name) for name in ("tests", "failures")] == ["3", str(len(failing))]
 
 
 def test_a_healthy_report_has_no_failure():

@@ -2,53 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
-from reprod_log import ReprodDiffHelper
 
-from parity.reports.reprod_log import NAMES, report_differences
+from parity.reports.reprod_log import FILES, report_differences
 from tests.cli.run import assert_one_line_error, call
+from tests.parity.guides_package import judge, without_times
 
 SPECS = "tests.parity.testing.networks:"
 
 
-@pytest.fixture
-def logged() -> None:
-    """Its logger is Python's root: what the package puts there is taken out again."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    for handler in [one for one in root.handlers if one not in handlers]:
-        root.removeHandler(handler)
-        handler.close()
-    root.setLevel(level)
-
-
-def judge(folder: Path) -> list[str]:
-    """The lines of the package's own report, without times."""
-    helper = ReprodDiffHelper()
-    helper.compare_info(*(helper.load_info(str(folder / f"forward_{side}.npy")) for side in ("torch", "paddle")))
-    helper.report(path=str(folder / "theirs.log"))
-    return without_times(folder / "theirs.log")
-
-
-def without_times(path: Path) -> list[str]:
-    return [re.sub(r"^\[.*?\] ", "", line) for line in path.read_text().splitlines()]
-
-
 @pytest.mark.parametrize(("port", "code", "said"), [("build_port", 0, "passed"), ("build_wrong_port", 1, "failed")])
-def test_the_package_agrees(tmp_path, logged, port, code, said):
+def test_the_package_agrees(tmp_path, port, code, said):
     words = ("--reference", f"{SPECS}build", "--port", SPECS + port, "--input-size", "9,7", "--reprod-log", tmp_path)
     result = call("ccnet-parity", *words)
     assert result.returncode == code, result.stderr
-    assert {path.name for path in tmp_path.iterdir()} == set(NAMES)
+    assert {path.name for path in tmp_path.iterdir()} == set(FILES["forward"])
     ours = without_times(tmp_path / "forward_diff.log")
     assert ours[-1] == f"root INFO: diff check {said}"
-    theirs = judge(tmp_path)
+    theirs = judge(tmp_path, "forward")
     assert [line.partition("value")[0] for line in ours] == [line.partition("value")[0] for line in theirs]
     stored = np.load(tmp_path / "forward_torch.npy", allow_pickle=True).item()
     assert {name: array.dtype.name for name, array in stored.items()} == {"output 1 of 2×3×9×7": "float64"}

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity.verdicts.comparison import PIECE, compare
+from parity.verdicts.comparison import PIECE, compare, rejudge
 
 Array = np.ndarray
 
@@ -27,6 +27,11 @@ def test_equal_tensors_agree(expected):
     result = compare_arrays(expected.copy(), expected)
     assert result
     assert result.max_abs == 0
+
+
+def test_what_is_equal_stays_so_whatever_the_rounding(expected):
+    result = compare_arrays(expected.astype("f4"), expected.astype("f4"), expected)
+    assert rejudge(result, 1e-7) == result
 
 
 def test_one_element_off_is_found_at_its_index(expected):

@@ -6,10 +6,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.errors import MarkupError
+from rich.table import Table
 from rich.text import Text
 
-UNLIMITED = 160
-"""Columns for a pipe or file, whose reader can scroll."""
+UNLIMITED, NARROW = 160, 80
+"""Columns for a pipe or file, whose reader can scroll, and of a terminal from which there is room for sentences in a
+table."""
 LONGEST = 10_000
 """Characters of a line or cell that are shown."""
 
@@ -20,6 +22,13 @@ class PlainConsole(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, emoji=False, **options)
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
+        """As rich's; but a terminal, which would break a long line within a word, is given lines that fit, and a name
+        that is longer than its column goes on in the next line."""
+        for column in (column for thing in objects if isinstance(thing, Table) for column in thing.columns):
+            column.overflow = column.overflow if column.no_wrap else "fold"
+        super().print(*objects, soft_wrap=soft_wrap and not self.is_terminal, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """As rich's, of what can be shown."""

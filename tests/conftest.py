@@ -8,11 +8,19 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.optional import HAS_PADDLESEG, PADDLESEGS
 from twins.processor import configure_processor
 
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
 os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // WORKERS))  # each worker has its share of cores
 configure_processor()
+
+collect_ignore_glob = [] if HAS_PADDLESEG else list(PADDLESEGS)
+
+
+def pytest_report_header() -> str:
+    return "" if HAS_PADDLESEG else "PaddleSeg is not installed: the tests that need it are left out"
+
 
 pytest.register_assert_rewrite("tests.converter.checkpoints")
 

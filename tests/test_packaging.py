@@ -29,7 +29,8 @@ def test_constraints_narrow_what_is_declared_and_are_what_is_installed() -> None
     declared = (ROOT / "pyproject.toml").read_text()
     for name, constraint in requirements((ROOT / "constraints.txt").read_text()).items():
         assert re.search(rf'"{name}[<>=]', declared), name
-        assert constraint.specifier.contains(version(name).partition("+")[0]), name
+        if constraint.marker is None or constraint.marker.evaluate():
+            assert constraint.specifier.contains(version(name).partition("+")[0]), name
     makefile = (ROOT / "Makefile").read_text()
     installs = [line for line in makefile.splitlines() if "--editable" in line]
     assert len(installs) == 3

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from converter.console import wide_console
+from converter.console import NARROW, wide_console
 from parity.certify.certificate import Certificate
 from parity.certify.parts.kit import TOOLKIT
 from parity.reports.html.certificate import list_reasons
@@ -25,19 +25,15 @@ SIGNS = {
 def print_certificate(certificate: Certificate, console: Console | None = None) -> None:
     """One row for each gate that was asked for, whose code it ran, and the verdict."""
     console = console or wide_console()
-    table = Table("gate", "", "measured", "limit", "why", box=box.SIMPLE)
-    for outcome in certificate.outcomes:
-        if outcome.verdict == "not asked for":
-            continue
-        table.add_row(
-            outcome.name,
-            SIGNS[outcome.verdict],
-            _figure(outcome.measured),
-            _figure(outcome.limit),
-            escape(outcome.reason),
-        )
-        for line in list_reasons(outcome.to_json()):
-            table.add_row("", "", "", "", escape(line))
+    asked = [outcome for outcome in certificate.outcomes if outcome.verdict != "not asked for"]
+    narrow = console.width < NARROW
+    table = Table("gate", "", "measured", "limit", *([] if narrow else ["why"]), box=box.SIMPLE)
+    for outcome in asked:
+        figures = [_figure(outcome.measured), _figure(outcome.limit)]
+        first, *others = [escape(line) for line in (outcome.reason, *list_reasons(outcome.to_json()))]
+        table.add_row(outcome.name, SIGNS[outcome.verdict], *figures, *([] if narrow else [first]))
+        for line in () if narrow else others:
+            table.add_row("", "", "", "", line)
     subject = certificate.subject
     console.print(
         f"{subject['family']}, ResNet-{subject['depth']}, {subject['num_classes']} classes, "
@@ -48,6 +44,10 @@ def print_certificate(certificate: Certificate, console: Console | None = None) 
     for note in subject.get("notes", ()):
         console.print(f"note: {note}", soft_wrap=True, markup=False)
     console.print(table)
+    for outcome in asked if narrow else ():
+        if not outcome:
+            for line in (f"{outcome.name}: {outcome.reason}", *list_reasons(outcome.to_json())):
+                console.print(escape(line), soft_wrap=True)
     console.print(_code(certificate))
     console.print(f"[bold]{certificate.verdict.upper()}[/bold]: {escape(summarise(certificate))}", soft_wrap=True)
 

@@ -20,7 +20,7 @@ from parity.engine.follow import hook_inputs
 from parity.engine.passes import Passes, paddle_arguments
 from parity.engine.scalars import TITLES, as_decimal, as_float32, rewrite, round_epsilons
 from parity.engine.stream import Reference, TorchPass
-from parity.engine.surroundings import as_written, cast, evaluating, native_kernels
+from parity.engine.surroundings import as_written, cast, evaluating, exact_in_float64, native_kernels
 from parity.engine.writing import RecordingWriter
 from parity.environment.describe import describe_environment
 from parity.errors import ParityInputError
@@ -167,7 +167,7 @@ def record_port(
     Raises ParityInputError if there is no room.
     """
     modules = paddle_modules(layer)
-    with evaluating(layer), as_written():
+    with evaluating(layer), as_written(), exact_in_float64():
         first = next(iter(inputs))
         outputs = _run_port(layer, modules, inputs[first], "float32", lambda event: None)
         elements = sum(

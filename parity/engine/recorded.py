@@ -14,7 +14,7 @@ from typing import Any
 from parity.engine.passes import Passes
 from parity.engine.scalars import Scalars
 from parity.engine.stream import Event, Key
-from parity.engine.surroundings import as_written, evaluating
+from parity.engine.surroundings import as_written, evaluating, exact_in_float64
 from parity.errors import ParityInputError
 from parity.networks.modules import ModuleInfo
 from parity.networks.recorded import Recording
@@ -133,7 +133,12 @@ class RecordedPasses(Passes):
         with ExitStack() as stack:
             stack.enter_context(evaluating(self.port))
             stack.enter_context(as_written())
+            stack.enter_context(exact_in_float64(self._note))
             yield
+
+    def _note(self, said: str) -> None:
+        if said not in self.notes:
+            self.notes.append(said)
 
     def find_uninfluential(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What was found when the reference was recorded."""

@@ -113,8 +113,8 @@ class RecordedReasons:
         found = self.recording.tensors(event["tensors"])
         return None if any(isinstance(one, Sample) for one in found) else found
 
-    def _known(self, name: str, key: Key, shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
-        """The outputs of a shape that were recorded before `key`, each once, the nearest first."""
+    def _known(self, name: str, key: Key, shape: tuple[int | None, ...]) -> Iterator[tuple[str, Array]]:
+        """The outputs of a shape (None: of any size) that were recorded before `key`, each once, the nearest first."""
         events = self._events(name)
         before = list(events)[: list(events).index(key)]
         seen = set(events[key]["tensors"])
@@ -123,6 +123,8 @@ class RecordedReasons:
             if other.kind != "output" or len(entries) != 1 or entries[0] in seen or len(seen) >= MOST_KNOWN:
                 continue
             described = self.recording.index["tensors"][entries[0]]
-            if described["whole"] and tuple(described["shape"]) == shape:
+            own = described["shape"]
+            fits = len(own) == len(shape) and all(two in (None, one) for one, two in zip(own, shape, strict=True))
+            if described["whole"] and fits:
                 seen.add(entries[0])
                 yield other.path + (f", call {other.call + 1}" if other.call else ""), self.recording.array(entries[0])

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
+import numpy as np
+
+from recipe.interpolation import interpolation_matrix
 from twins.lazy import nn, torch
 
 
@@ -58,6 +62,68 @@ def as_written() -> Iterator[None]:
                 delattr(synchronised, name)
             else:
                 setattr(synchronised, name, value)
+
+
+@contextmanager
+def exact_in_float64(note: Callable[[str], None] = lambda said: None) -> Iterator[None]:
+    """Within, Paddle's functions that have float32 constants are exact in float64, as torch's are (`EXACT`).
+
+    For a reference that cannot be run with Paddle's constants. `note` is told of each call that was made so.
+    """
+    from models_paddle import paddle
+
+    operators = paddle._C_ops
+    own = {name: getattr(operators, name) for name in EXACT}
+    for name, operator in own.items():
+        setattr(operators, name, _exact_where_known(name, operator, note))
+    try:
+        yield
+    finally:
+        for name, operator in own.items():
+            setattr(operators, name, operator)
+
+
+def _exact_where_known(name: str, operator: Callable[..., Any], note: Callable[[str], None]) -> Callable[..., Any]:
+    @wraps(operator)
+    def asking(features: Any, *args: Any) -> Any:
+        made = operator(features, *args)
+        exact = EXACT[name](features, made, args) if _dtype_name(features) == "float64" else None
+        if exact is None:
+            return made
+        note(EXACT_NOTES[name])
+        return exact
+
+    return asking
+
+
+def _exact_hardsigmoid(features: Any, made: Any, args: tuple[Any, ...]) -> Any:
+    """By a sixth, where its slope is Paddle's own."""
+    return (features / 6 + args[1]).clip(0, 1) if np.float32(args[0]) == np.float32(0.1666667) else None
+
+
+def _exact_resize(features: Any, made: Any, args: tuple[Any, ...]) -> Any:
+    """At the exact positions of images (N, C, H, W); None for another layout, way or factor."""
+    from models_paddle import paddle
+
+    layout, scale, corners, mode = args[3], args[7], args[9], args[10]
+    sizes = list(zip(features.shape[2:], made.shape[2:], strict=True))
+    whole = all(abs(source * factor - target) < WHOLE for (source, target), factor in zip(sizes, scale, strict=False))
+    if layout != "NCHW" or not whole or not (corners or mode == 0):
+        return None
+    rows, columns = (
+        paddle.to_tensor(interpolation_matrix(source, target, align_corners=corners)) for source, target in sizes
+    )
+    return paddle.matmul(paddle.matmul(rows, features), columns, transpose_y=True)
+
+
+EXACT: dict[str, Callable[..., Any]] = {"hardsigmoid": _exact_hardsigmoid, "bilinear_interp": _exact_resize}
+"""Paddle's operator -> what it makes of its first tensor exactly, given what it made and its other arguments."""
+EXACT_NOTES = {
+    "hardsigmoid": "Hardsigmoid's slope a sixth for 0.1666667, Paddle's own",
+    "bilinear_interp": "bilinear resizing at exact positions for Paddle's own, which are float32",
+}
+WHOLE = 1e-6
+"""Of a pixel: sizes that a factor gives without rounding."""
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from converter.console import wide_console
+from converter.console import NARROW, wide_console
 from parity.mutants.run import Outcome
 from parity.verdicts.incumbents import CRITERIA
 
@@ -33,15 +33,16 @@ their order, until one fails, which is the one accused.
 
 
 def print_outcomes(outcomes: Sequence[Outcome], console: Console | None = None) -> None:
-    """A table of every entry, and the summary."""
+    """A table of every entry, and the summary; in narrow terminals an entry's name says what the porter did."""
     console = console or wide_console()
-    table = Table("entry", "what the porter did", "accused", "cause", "", box=box.SIMPLE)
+    narrow = console.width < NARROW
+    table = Table("entry", *([] if narrow else ["what the porter did"]), "accused", "cause", "", box=box.SIMPLE)
     for theme, group in _by_theme(outcomes):
         table.add_section()
         table.add_row(f"[bold]{theme}[/bold]")
         for outcome in group:
-            row = outcome.mutant.name, outcome.mutant.description, _accused(outcome), _cause(outcome)
-            table.add_row(*row, _verdict(outcome))
+            description = [] if narrow else [outcome.mutant.description]
+            table.add_row(outcome.mutant.name, *description, _accused(outcome), _cause(outcome), _verdict(outcome))
     console.print(table)
     console.print(summarise(outcomes), soft_wrap=True)
 

@@ -12,14 +12,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from converter.console import wide_console
+from converter.console import NARROW, wide_console
 from converter.names import collapse, count
 from parity.verdicts.comparison import Comparison
 from parity.verdicts.report import OUTPUT_SITE, Coverage, Layer, Report, name_both
 
-WIDE, NARROW, NARROW_REST = 120, 80, 58
-"""Columns of a terminal from which tables have all of theirs, of the narrowest that there is room for, and what all but
-the layer takes in a narrower one."""
+WIDE = 120
+"""Columns of a terminal from which tables have all of theirs."""
+REST, LEAST_REST = 58, 36
+"""What all but the layer takes in a table that has the most of its columns, and in one that has the fewest."""
 LISTED = 12
 """Failing probes shown one by one; the report file has all."""
 
@@ -148,6 +149,8 @@ def _open(names: Iterable[str], coverage: Coverage) -> list[str]:
 
 
 COLUMNS = (("isolated", "float64"), ("free", "float64"), ("isolated", "float32"), ("free", "float32"))
+FEWEST = (("", "float64"), ("", "float32"))
+"""Mode and precision; "" for both modes."""
 
 
 def _stage_table(report: Report, width: int) -> Table:
@@ -155,11 +158,12 @@ def _stage_table(report: Report, width: int) -> Table:
     stages: dict[str, list[Layer]] = {}
     for layer in report.layers:
         stages.setdefault(_stage(layer.path), []).append(layer)
-    shown = [column for column in COLUMNS if any(_is_in(column, layer) for layer in report.layers)]
+    columns = COLUMNS if width >= NARROW else FEWEST
+    shown = [column for column in columns if any(_is_in(column, layer) for layer in report.layers)]
     narrow = width < WIDE
     table = Table(box=box.SIMPLE)
     table.add_column("stage", overflow="fold", width=max(16, width - 12 - 12 * len(shown)) if narrow else None)
-    for column in ("" if narrow else "probes", *(" ".join(column) for column in shown), "failed"):
+    for column in ("" if narrow else "probes", *(" ".join(column).strip() for column in shown), "failed"):
         if column:
             table.add_column(column, width=None if not narrow else 7 if column == "failed" else 9)
     if not narrow:
@@ -175,7 +179,7 @@ def _stage_table(report: Report, width: int) -> Table:
 
 
 def _is_in(column: tuple[str, str], layer: Layer) -> bool:
-    return column == (layer.mode, layer.dtype)
+    return column in ((layer.mode, layer.dtype), ("", layer.dtype))
 
 
 def _worst_figure(layers: list[Layer]) -> str:
@@ -193,27 +197,48 @@ def _stage(path: str) -> str:
     return ".".join(parts[:2]) if parts[0] == "backbone" and len(parts) > 1 else parts[0] or "(network)"
 
 
+HEADERS = {
+    WIDE: ("layer", "input", "mode", "dtype", "max |Δ|", "Δ / RMS", "noise ratio", "worst at", ""),
+    NARROW: ("layer", "input", "mode", "dtype", "Δ / RMS", "noise ratio"),
+    0: ("layer", "mode", "dtype", "Δ / RMS"),
+}
+"""Columns of a terminal -> what is shown of a layer."""
+
+
 def _layer_table(layers: Iterable[Layer], width: int) -> Table:
     """In narrow terminals the layer and its figure are what is left."""
+    headers = next(headers for columns, headers in HEADERS.items() if width >= columns)
     narrow = width < WIDE
+    room = max(20, width - (REST if "input" in headers else LEAST_REST)) if narrow else None
     table = Table(box=box.SIMPLE)
-    table.add_column("layer", overflow="fold", width=max(20, width - NARROW_REST) if narrow else None)
-    table.add_column("input", overflow="ellipsis", no_wrap=True, max_width=8 if narrow else None)
-    for column in ("mode", "dtype"):
-        table.add_column(column, no_wrap=True)
-    for column in ("Δ / RMS", "ratio") if narrow else ("max |Δ|", "Δ / RMS", "noise ratio", "worst at", ""):
-        table.add_column(column, no_wrap=True)
+    for header in headers:
+        if header == "layer":
+            table.add_column(header, overflow="fold", width=room)
+        elif header == "input":
+            table.add_column(header, overflow="ellipsis", no_wrap=True, max_width=8 if narrow else None)
+        else:
+            table.add_column("ratio" if narrow and header == "noise ratio" else header, no_wrap=True)
     for layer in _once(layers):
-        comparison = layer.comparison
-        name = name_both(layer.port, layer.path) + (f", pass {layer.call + 1}" if layer.call else "")
-        name += f", output {layer.output + 1}" if layer.output else ""
-        what = escape(name if layer.site == OUTPUT_SITE else f"{name}: {layer.site}")
-        figures = [f"{comparison.relative:.1e}", _ratio(layer)]
-        if not narrow:
-            worst = ",".join(map(str, comparison.worst_index))
-            figures = [f"{comparison.max_abs:.1e}", *figures, worst, _outcome(comparison)]
-        table.add_row(what, escape(layer.input), layer.mode, layer.dtype, *figures)
+        cells = _cells(layer)
+        table.add_row(*(cells[header] for header in headers))
     return table
+
+
+def _cells(layer: Layer) -> dict[str, str]:
+    comparison = layer.comparison
+    name = name_both(layer.port, layer.path) + (f", pass {layer.call + 1}" if layer.call else "")
+    name += f", output {layer.output + 1}" if layer.output else ""
+    return {
+        "layer": escape(name if layer.site == OUTPUT_SITE else f"{name}: {layer.site}"),
+        "input": escape(layer.input),
+        "mode": layer.mode,
+        "dtype": layer.dtype,
+        "max |Δ|": f"{comparison.max_abs:.1e}",
+        "Δ / RMS": f"{comparison.relative:.1e}",
+        "noise ratio": _ratio(layer),
+        "worst at": ",".join(map(str, comparison.worst_index)),
+        "": _outcome(comparison),
+    }
 
 
 def _once(layers: Iterable[Layer]) -> Iterator[Layer]:

@@ -11,6 +11,7 @@ import pytest
 from converter import read_checkpoint
 from tests.cli.run import assert_one_line_error, run
 from tests.cli.test_config import CONFIG
+from tests.optional import needs_paddleseg
 from twins.standin import make_state_dict, save_state_dict
 
 PORT = "tests.parity.renamed_port:build"
@@ -86,6 +87,7 @@ def test_dry_run(folder: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@needs_paddleseg
 def test_a_config(tmp_path: Path) -> None:
     (tmp_path / "ccnet.yml").write_text(CONFIG.format(recurrence=2))
     save_state_dict(tmp_path / "paddleseg.pdparams", make_state_dict("paddleseg", depth=50))

@@ -40,4 +40,13 @@ def test_names_are_shown_as_they_are(name: str) -> None:
 
 def test_long_ones_are_shortened() -> None:
     assert len(printable("x" * 5_000_000)) == LONGEST + 1
-    assert len(show("x" * 5_000_000)) == LONGEST + 2
+    assert len(show("x" * 5_000_000).replace("\n", "")) == LONGEST + 1
+
+
+def test_a_terminal_breaks_no_word_and_a_pipe_no_line() -> None:
+    line = "word " * 30 + "end"
+    assert all(len(part) <= 80 for part in show(line).splitlines())
+    assert set(show(line).split()) == {"word", "end"}
+    stream = io.StringIO()
+    PlainConsole(file=stream, width=80, force_terminal=False).print(line, soft_wrap=True)
+    assert stream.getvalue() == f"{line}\n"

@@ -14,10 +14,12 @@ from scipy.special import log_softmax, softmax
 from parity.causes.recorded.layers import ACTIVATIONS, leaky_relu
 from parity.causes.tensors import find_order
 from parity.networks.modules import ModuleInfo
+from recipe.interpolation import interpolation_matrix
+from twins.tolerances import FLOAT64_RELATIVE
 
 Array = np.ndarray[Any, Any]
 Make = Callable[[Array], Array]
-Known = Callable[[tuple[int, ...]], Iterator[tuple[str, Array]]]
+Known = Callable[[tuple[int | None, ...]], Iterator[tuple[str, Array]]]
 MOST_CHANNELS = 4096
 MOST_TERMS = 6
 """Tensors recorded before, the nearest, that may be a sum's."""
@@ -30,9 +32,9 @@ SAMPLED = 256
 class Question:
     """Why the port's tensor is not the reference's.
 
-    `given` is what the reference's layer was given, if it is known; `known` gives the outputs of a shape that the
-    reference recorded before, by name. `reference` and `port` are the two layers, where they are a pair; `own` the
-    port's tensors by the reference's names, `added` those that have none.
+    `given` is what the reference's layer was given, if it is known; `known` gives the outputs of a shape (None: of any
+    size) that the reference recorded before, by name. `reference` and `port` are the two layers, where they are a pair;
+    `own` the port's tensors by the reference's names, `added` those that have none.
     """
 
     expected: Array
@@ -72,7 +74,43 @@ def propose_others(asked: Question) -> Iterator[Trial]:
     nearest = {name: known[name] for name in list(known)[:MOST_TERMS]}
     for (left, one), (right, other) in combinations(nearest.items(), 2):
         yield from _summed(asked, (left, one), (right, other))
+    yield from _resized(asked)
     yield from _in_part(asked)
+
+
+def _resized(asked: Question) -> Iterator[Trial]:
+    """Where the reference's is a resize of what was recorded before: by another way."""
+    shape = asked.expected.shape
+    if len(shape) != 4:
+        return
+    for name, array in asked.known((*shape[:2], None, None)):
+        made = {way: make(array, shape[2:]) for way, make in WAYS.items()} if array.shape != shape else {}
+        was = next((way for way, one in made.items() if _equal(one, asked.expected)), None)
+        for way, one in made.items() if was is not None else ():
+            text = f"{_say(name)} is resized by {way}, the reference's by {was}"
+            yield Trial("way of resizing", text, f"mode={was}", partial(np.asarray, one))
+
+
+def _bilinear(images: Array, size: tuple[int, ...], *, corners: bool) -> Array:
+    rows, columns = (
+        interpolation_matrix(source, target, align_corners=corners)
+        for source, target in zip(images.shape[2:], size, strict=True)
+    )
+    return np.asarray(rows @ images @ columns.T)
+
+
+def _nearest(images: Array, size: tuple[int, ...]) -> Array:
+    rows, columns = (
+        np.arange(target) * source // target for source, target in zip(images.shape[2:], size, strict=True)
+    )
+    return np.asarray(images[:, :, rows[:, None], columns])
+
+
+WAYS: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
+    "bilinear, align_corners=False": partial(_bilinear, corners=False),
+    "bilinear, align_corners=True": partial(_bilinear, corners=True),
+    "nearest": _nearest,
+}
 
 
 def _not_added(expected: Array, name: str, term: Array) -> Iterator[Trial]:
@@ -110,7 +148,9 @@ def _in_part(asked: Question) -> Iterator[Trial]:
     """Where some channels alone differ, as of a concatenation, the same of those."""
     if asked.expected.ndim < 2:
         return
-    wrong = np.flatnonzero((asked.expected != asked.actual).swapaxes(0, 1).reshape(asked.expected.shape[1], -1).any(1))
+    limit = FLOAT64_RELATIVE * float(np.sqrt(np.square(asked.expected).mean()))
+    difference = np.abs(asked.expected - asked.actual).swapaxes(0, 1).reshape(asked.expected.shape[1], -1)
+    wrong = np.flatnonzero((difference > limit).any(1))
     part = slice(wrong[0], wrong[-1] + 1) if len(wrong) else slice(0, 0)
     if not 0 < part.stop - part.start < asked.expected.shape[1]:
         return

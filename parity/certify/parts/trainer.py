@@ -46,7 +46,7 @@ class GivenTrainer:
             self.optimiser.step()
         if self.schedule is not None:
             self.schedule.step()
-        return float(loss.detach())
+        return float(loss.detach().item())
 
     @contextmanager
     def _paced(self) -> Iterator[None]:

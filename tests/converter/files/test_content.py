@@ -83,7 +83,7 @@ METADATA: dict[str, tuple[Any, str]] = {
     "arguments": (argparse.Namespace(lr=0.1), "argparse.Namespace"),
     "a NumPy scalar": (np.float64(0.8), ".multiarray.scalar"),
     "a callback": ([Callback()], f"{__name__}.Callback"),
-    "a path": (Path("x"), "pathlib.PosixPath"),
+    "a path": (Path("x"), f"{type(Path()).__module__}.PosixPath"),
     "deep": ({"a": {"b": argparse.Namespace()}}, "argparse.Namespace"),
 }
 

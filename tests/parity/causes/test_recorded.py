@@ -106,6 +106,62 @@ def test_how_layers_are_joined(tmp_path: Path, wrong: str, text: str | None) -> 
     assert text is None or "pairs.py:" in live.cause.fix
 
 
+class TorchPyramid(nn.Module):
+    """Two resolutions, joined at the higher one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.high, self.low, self.out = nn.Conv2d(4, 3, 1), nn.Conv2d(4, 5, 3, 2, 1), nn.Conv2d(8, 2, 1)
+
+    def forward(self, x: Any) -> Any:
+        low = nn.functional.interpolate(self.low(x), x.shape[2:], mode="bilinear", align_corners=False)
+        return self.out(torch.cat([self.high(x), nn.functional.hardsigmoid(low)], 1)) * 2
+
+
+class PaddlePyramid(pnn.Layer):
+    """Its port; the activation, or the way of resizing, may be another."""
+
+    def __init__(self, *, corners: bool = False, activated: bool = True) -> None:
+        super().__init__()
+        self.high, self.low, self.out = pnn.Conv2D(4, 3, 1), pnn.Conv2D(4, 5, 3, 2, 1), pnn.Conv2D(8, 2, 1)
+        self.corners, self.activated = corners, activated
+
+    def forward(self, x: Any) -> Any:
+        functional = paddle.nn.functional
+        low = functional.interpolate(self.low(x), x.shape[2:], mode="bilinear", align_corners=self.corners)
+        low = functional.hardsigmoid(low) if self.activated else low
+        return self.out(paddle.concat([self.high(x), low], 1)) * 2
+
+
+def test_paddles_own_constants_are_no_mistake(tmp_path: Path) -> None:
+    """Its Hardsigmoid's slope and its resize's positions are float32 in float64 too."""
+    reference, port = settle(TorchPyramid()), PaddlePyramid()
+    images = {"images": Arguments((IMAGES["odd"],))}
+    kept = {"keep": "tensors", "name": "ref:build", "weights": None, "say": lambda said: None}
+    recorder.ReferenceRecorder(reference, images).record(tmp_path / "reference", **kept)
+    recording = Recording(tmp_path / "reference")
+    pairing, summary = match_port(recording, port, None)
+    report = compare_models(recording, port, recording.inputs, pairs=pairing, weights=summary)
+    assert report, report.summary
+    assert sum("Paddle's own" in note for note in report.notes) == 2
+    recorder.record_port(port, recording.inputs, tmp_path / "port", loaded=True, **kept)
+    assert compare_recordings(tmp_path / "port", tmp_path / "reference")
+
+
+def test_a_resize_by_another_way_is_named_in_the_channels_that_it_makes(tmp_path: Path) -> None:
+    class Plain(TorchPyramid):
+        def forward(self, x: Any) -> Any:
+            low = nn.functional.interpolate(self.low(x), x.shape[2:], mode="bilinear", align_corners=False)
+            return self.out(torch.cat([self.high(x), low], 1)) * 2
+
+    for guilty in explain(tmp_path, Plain(), PaddlePyramid(corners=True, activated=False)):
+        assert guilty.cause is not None
+        assert guilty.cause.text == (
+            "channels 3–7: the output of `low` is resized by bilinear, align_corners=True, "
+            "the reference's by bilinear, align_corners=False"
+        )
+
+
 @pytest.mark.parametrize(("wrong", "name"), [("residual", "term missing"), ("axis", None), ("gamma", None)])
 def test_attention_by_hand(tmp_path: Path, wrong: str, name: str | None) -> None:
     for guilty in explain(tmp_path, TorchAttention(), PaddleAttention(wrong), ATTENTION_IMAGES):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from converter.console import PlainConsole
 from converter.errors import InputError
 from parity.certify.catalogue import GATES
 from parity.certify.certificate import Certificate, judge, read_certificate, verify, write_certificate
@@ -187,6 +189,15 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert "INCOMPLETE" in text
     assert "no pictures" in text
     assert summarise(certificate) == "13 of 14 gates passed; 1 not run: metric"
+
+
+def test_reasons_stand_below_the_table_in_60_columns() -> None:
+    stream = io.StringIO()
+    certificate = make_certificate(replaced={"metric": not_run("metric", "no pictures")})
+    print_certificate(certificate, PlainConsole(file=stream, width=60, force_terminal=True))
+    lines = stream.getvalue().splitlines()
+    assert "metric: no pictures" in lines
+    assert all(len(line) <= 60 for line in lines if "\x1b" not in line)
 
 
 def test_the_cause_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

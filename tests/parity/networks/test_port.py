@@ -17,6 +17,7 @@ from parity.networks.port import load_port, load_port_weights
 from parity.networks.user import users_code
 from parity.pairing.match import match_port, read_mapping
 from parity.pairing.propose import pair_modules
+from tests.optional import needs_paddleseg
 from tests.parity.small_twins import INPUTS, make_twins
 
 SPEC = "tests.parity.renamed_port:"
@@ -150,6 +151,7 @@ def test_a_twin_with_a_few_other_names_is_paired_by_path_and_proposal(ours):
     assert {one.path for one in report.guilty} == {"head.attention.key"}
 
 
+@needs_paddleseg
 def test_paddlesegs_own_ccnet_is_not_the_official_network(ours):
     from paddleseg.models import CCNet, ResNet101_vd
 

@@ -75,7 +75,7 @@ def test_the_scale_of_an_attention_that_is_no_module(ours):
     port = load_port(SPEC + "build_inline")
     _, summary = match_port(ours, port, None)
     assert summary["copied"]
-    assert float(port.head.scale) == float(ours.head.attention.gamma)
+    assert port.head.scale.item() == ours.head.attention.gamma.item()
     report = compare(ours, port)
     assert report, report.summary
     assert not report.coverage.uncovered

@@ -97,7 +97,7 @@ def test_a_missing_mask_shows_at_the_pixel_itself(twins, monkeypatch):
 def test_a_wrong_gamma_shows():
     models = build_float64_twins({"head.attention.gamma": 1.5})
     once, twice = compute_attention_maps(*models, IMAGES).maps
-    ours, theirs = (float(model.head.attention.gamma) for model in models)
+    ours, theirs = (model.head.attention.gamma.item() for model in models)
     assert theirs / ours == pytest.approx(1.5)
     np.testing.assert_allclose(once.paddle, once.torch * theirs / ours, rtol=LIMIT)
     assert twice.paddle.sum() == pytest.approx(twice.torch.sum() * (theirs / ours) ** 2, rel=LIMIT)

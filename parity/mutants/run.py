@@ -13,9 +13,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from cityscapes.generate import make_dataset
 from parity.certify.catalogue import GATES
 from parity.certify.gate import run_gate
-from parity.certify.subject import Subject
+from parity.certify.subject import STANDIN_SIZE, Subject
 from parity.engine.harness import compare_models
 from parity.errors import ParityInputError
 from parity.mutants.catalogue import CATALOGUE
@@ -30,6 +31,10 @@ from twins.weights import standin_pair
 
 RECURRENCE = 2
 DEFAULT_DEPTH = 18
+SMALLEST = (33, 49)
+"""Of the pictures on which a part's networks train, (H, W)."""
+DRAWS = 300
+"""Augmented charts of an entry."""
 Call = tuple[str, int]
 
 
@@ -118,7 +123,7 @@ class Bench:
 
     def run(self, entry: Mutant, theme: str = "", **settings: Any) -> Outcome:
         """Apply `entry` to a fresh port and compare it; `settings` go to `compare_models`."""
-        if entry.gate:
+        if entry.is_of_training:
             return self.certify(entry, theme)
         start = time.perf_counter()
         port = self.port(pipeline=entry.pipeline)
@@ -148,18 +153,16 @@ class Bench:
     def certify(self, entry: Mutant, theme: str = "", *, gates: Collection[str] = ()) -> Outcome:
         """Run the gates up to the one that must catch `entry`, or those called `gates`, until one fails."""
         start = time.perf_counter()
-        chosen = gates or list(GATES)[: list(GATES).index(entry.gate) + 1]
+        chosen = gates or entry.gates or list(GATES)[: list(GATES).index(entry.gate) + 1]
         with TemporaryDirectory() as folder:
-            subject = Subject(
-                weights=self.weights, recurrence=RECURRENCE, folder=Path(folder), steps=5, edit=entry.apply
-            )
+            subject = self._subject(entry, Path(folder))
             outcomes = (run_gate(GATES[name], subject) for name in chosen)
             failed = next((outcome for outcome in outcomes if not outcome), None)
         cause = None if failed is None else failed.cause
         return Outcome(
             mutant=entry,
             theme=theme,
-            caught=failed is not None and failed.verdict == "failed",
+            caught=failed is not None and (failed.verdict == "failed" or entry.is_equivalent),
             pinned=failed is not None and failed.name == entry.gate,
             guilty=() if failed is None else (failed.name,),
             sentence="" if failed is None else failed.reason,
@@ -167,6 +170,24 @@ class Bench:
             causes=(cause.name,) if cause else (),
             explained=cause.name in entry.causes if cause else not entry.causes,
         )
+
+    def _subject(self, entry: Mutant, folder: Path) -> Subject:
+        common: dict[str, Any] = {"weights": self.weights, "recurrence": RECURRENCE, "folder": folder, "steps": 5}
+        if entry.options is None:
+            return Subject(**common, edit=entry.apply)
+        subject = Subject(**common, size=SMALLEST, cityscapes=self._dataset, **entry.options(folder))
+        loader = subject.port_kit["loader"].run
+        if loader is not None:
+            loader.most = DRAWS
+        return subject
+
+    @cached_property
+    def _dataset(self) -> Path:
+        """A small data set for all entries, as long as the bench is there."""
+        self._folder = TemporaryDirectory()
+        root = Path(self._folder.name) / "data"
+        make_dataset(root, counts={"train": 4, "val": 2}, size=STANDIN_SIZE, seed=0)
+        return root
 
     def port(self, *, pipeline: bool = False) -> Port:
         """The Paddle twin, freshly built and loaded."""

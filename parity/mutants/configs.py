@@ -74,9 +74,7 @@ def config_mutant(gate: str, cause: str = "", **options: Any) -> Callable[[Edit]
     """Decorator: an edit of the config, to be caught at `gate`; `options` are the subject's."""
 
     def add(edit: Edit) -> Edit:
-        MUTANTS.append(
-            parts_entry(edit, lambda folder: {"config": write_config(folder, edit), **options}, gate=gate, cause=cause)
-        )
+        MUTANTS.append(_entry(edit, gate=gate, cause=cause, options=options))
         return edit
 
     return add
@@ -86,10 +84,17 @@ def config_equivalent(*gates: str) -> Callable[[Edit], Edit]:
     """Decorator: an edit that says the same, of which none of `gates` may complain."""
 
     def add(edit: Edit) -> Edit:
-        EQUIVALENTS.append(parts_entry(edit, lambda folder: {"config": write_config(folder, edit)}, gates=gates))
+        EQUIVALENTS.append(_entry(edit, gates=gates))
         return edit
 
     return add
+
+
+def _entry(edit: Edit, *, options: Settings | None = None, **expected: Any) -> Mutant:
+    def given(folder: Path) -> Settings:
+        return {"config": write_config(folder, edit), **(options or {})}
+
+    return parts_entry(edit, given, needs_paddleseg=True, **expected)
 
 
 def _train(settings: Settings, kind: str) -> Settings:

@@ -70,6 +70,7 @@ class Mutant:
     gate: str = ""
     options: Options | None = None
     gates: tuple[str, ...] = ()
+    needs_paddleseg: bool = False
 
     @property
     def is_equivalent(self) -> bool:
@@ -124,7 +125,13 @@ INNOCENT = {"learning rate": ("optimiser",), "regularisation": ("optimiser", "le
 
 
 def parts_entry(
-    edit: Callable[..., Any], options: Options, *, gate: str = "", gates: tuple[str, ...] = (), cause: str = ""
+    edit: Callable[..., Any],
+    options: Options,
+    *,
+    gate: str = "",
+    gates: tuple[str, ...] = (),
+    cause: str = "",
+    needs_paddleseg: bool = False,
 ) -> Mutant:
     """A mistake in a part, to be caught at `gate`; or an equivalent, of which none of `gates` may complain."""
     return Mutant(
@@ -135,6 +142,7 @@ def parts_entry(
         gate=gate,
         options=options,
         gates=(*INNOCENT.get(gate, ()), gate) if gate else gates,
+        needs_paddleseg=needs_paddleseg,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -105,13 +106,17 @@ def run_catalogue(
 
 
 def select(names: Collection[str] = ()) -> list[tuple[str, Mutant]]:
-    """(theme, entry) of the entries called `names`, or of all. Raises ParityInputError for an unknown name."""
+    """(theme, entry) of the entries called `names`, or of all; without PaddleSeg, of all but those in its configs.
+
+    Raises ParityInputError for an unknown name.
+    """
     entries = [(theme, entry) for theme, group in CATALOGUE.items() for entry in group]
     unknown = sorted(set(names) - {entry.name for _, entry in entries})
     if unknown:
         known = ", ".join(entry.name for _, entry in entries)
         raise ParityInputError(f"no mutant is called {', '.join(unknown)}; there are {known}")
-    return [(theme, entry) for theme, entry in entries if not names or entry.name in names]
+    can = importlib.util.find_spec("paddleseg") is not None
+    return [(theme, one) for theme, one in entries if (one.name in names if names else can or not one.needs_paddleseg)]
 
 
 class Bench:

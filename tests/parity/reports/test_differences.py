@@ -53,7 +53,7 @@ def test_the_page() -> None:
     page = render_differences(certificate.to_json())
     assert page.startswith("# What `my.yml` does otherwise than the official reference\n")
     assert "**Not certified**: 1 of 14 gates passed; 1 failed: learning rate" in page
-    assert "| rate \\| of a step | 0.5 | 1.0e-12 | the port's 1, the reference's 2 |" in page
+    assert "| rate \\| of a step | 5.0e-01 | 1.0e-12 | the port's 1, the reference's 2 |" in page
     assert "| ports' shape | infinite | 0 | &lt;other&gt; |" in page
     assert "- cause: power is 1" in page
     assert "iterations" not in page

@@ -97,8 +97,12 @@ def is_padded(size: tuple[int, int], protocol: Protocol) -> bool:
 
 def prepare(pixels: Array, protocol: Protocol) -> Array:
     """RGB pixels (H, W, 3) uint8 -> network input (1, 3, H', W') float64, preprocessed and padded."""
-    image = preprocess(pixels, protocol.preprocessing)
-    if protocol.padded_size is not None:
-        missing = [max(full - side, 0) for full, side in zip(protocol.padded_size, image.shape[1:], strict=True)]
-        image = np.pad(image, ((0, 0), (0, missing[0]), (0, missing[1])))
-    return image[None]
+    return pad(preprocess(pixels, protocol.preprocessing)[None], protocol)
+
+
+def pad(images: Array, protocol: Protocol) -> Array:
+    """Preprocessed images (N, 3, H, W), extended to the protocol's size where they are smaller."""
+    if protocol.padded_size is None:
+        return images
+    missing = [max(full - side, 0) for full, side in zip(protocol.padded_size, images.shape[2:], strict=True)]
+    return np.pad(images, ((0, 0), (0, 0), (0, missing[0]), (0, missing[1])))

@@ -9,10 +9,14 @@ from paddle import Tensor, distributed, nn
 from paddle.autograd import PyLayer
 
 from models_paddle.layers import BatchNorm
+from models_paddle.norm import UnbiasedBatchNorm
 
 
 class SynchronisedBatchNorm(BatchNorm):
     """Train mode with the mean and variance of every process's pixels, and their gradients."""
+
+    unbiased = True
+    """Whether the running variance is torch's, or Paddle's own."""
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W), N of this process -> (N, C, H, W)."""
@@ -28,11 +32,12 @@ class SynchronisedBatchNorm(BatchNorm):
         return centred * scale.reshape([1, -1, 1, 1]) + self.bias.reshape([1, -1, 1, 1])
 
     def update(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        """Move the running statistics towards the batch's, the variance unbiased."""
+        """Move the running statistics towards the batch's."""
         kept = self._momentum
+        share = (1 - kept) * (count / max(count - 1, 1) if self.unbiased else 1)
         with paddle.no_grad():
             paddle.assign(kept * self._mean + (1 - kept) * mean, self._mean)
-            paddle.assign(kept * self._variance + (1 - kept) * count / max(count - 1, 1) * variance, self._variance)
+            paddle.assign(kept * self._variance + share * variance, self._variance)
 
 
 class SumProcesses(PyLayer):
@@ -55,8 +60,13 @@ def sum_processes(tensor: Tensor) -> Tensor:
 
 
 def synchronise(network: nn.Layer) -> int:
-    """Make every BatchNorm inside `network` synchronised, in place. Returns how many there are."""
+    """Make every BatchNorm inside `network` synchronised, in place; each keeps its rule for the running variance.
+
+    Returns how many there are.
+    """
     norms = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, nn.BatchNorm2D)]
     for norm in norms:
+        unbiased = isinstance(norm, UnbiasedBatchNorm)
         norm.__class__ = SynchronisedBatchNorm
+        norm.unbiased = unbiased
     return len(norms)

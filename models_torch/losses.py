@@ -18,7 +18,8 @@ Outputs = tuple[Tensor, Tensor]
 class CrossEntropy(nn.Module):
     """Cross-entropy of the logits plus a share of the auxiliary logits', both resized to the labels (`CriterionDSN`).
 
-    Each is a mean over the pixels that are not `ignore_index`: NaN where there are none.
+    Each is a mean over the pixels that are not `ignore_index`: NaN where there are none. `epsilon` is added to the
+    share of such pixels, in the denominator, as PaddleSeg does (models/losses/cross_entropy_loss.py), in float32.
     """
 
     def __init__(
@@ -27,16 +28,19 @@ class CrossEntropy(nn.Module):
         align_corners: bool = True,
         ignore_index: int = IGNORE_INDEX,
         auxiliary_weight: float = AUXILIARY_WEIGHT,
+        epsilon: float = 0.0,
     ) -> None:
         super().__init__()
         self.align_corners, self.ignore_index, self.auxiliary_weight = align_corners, ignore_index, auxiliary_weight
+        self.epsilon = self.main_epsilon = epsilon
 
     def forward(self, outputs: Outputs, labels: Tensor) -> Tensor:
         """Logits and auxiliary logits (N, K, h, w), labels (N, H, W) int64 -> a scalar of the logits' dtype."""
         size = (labels.shape[1], labels.shape[2])
         logits, auxiliary = (resize_logits(output, size, align_corners=self.align_corners) for output in outputs)
-        loss = self.mean_loss(logits, self.select(logits, labels))
-        return loss + self.auxiliary_weight * self.mean_loss(auxiliary, labels)
+        chosen = self.select(logits, labels)
+        loss = self.mean_loss(logits, chosen) * self._damping(chosen, self.main_epsilon)
+        return loss + self.auxiliary_weight * (self.mean_loss(auxiliary, labels) * self._damping(labels, self.epsilon))
 
     def select(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The labels that the main loss counts: all of them."""
@@ -46,9 +50,19 @@ class CrossEntropy(nn.Module):
         """Logits (N, K, H, W), labels (N, H, W) -> a scalar."""
         return functional.cross_entropy(logits, labels, ignore_index=self.ignore_index)
 
+    def _damping(self, labels: Tensor, epsilon: float) -> float:
+        """What a mean over the pixels that count is multiplied by, for an epsilon in its denominator."""
+        if not epsilon:
+            return 1.0
+        counts = labels != self.ignore_index
+        return float(counts.double().mean()) / float(counts.float().mean() + epsilon)
+
 
 class OhemCrossEntropy(CrossEntropy):
-    """Cross-entropy whose main term counts hard pixels only (`CriterionOhemDSN`); the auxiliary one counts all."""
+    """Cross-entropy whose main term counts hard pixels only (`CriterionOhemDSN`); the auxiliary one counts all.
+
+    `mining_epsilon` is the `epsilon` of the main term.
+    """
 
     def __init__(
         self,
@@ -57,9 +71,16 @@ class OhemCrossEntropy(CrossEntropy):
         align_corners: bool = True,
         ignore_index: int = IGNORE_INDEX,
         auxiliary_weight: float = AUXILIARY_WEIGHT,
+        epsilon: float = 0.0,
+        mining_epsilon: float = 0.0,
     ) -> None:
-        super().__init__(align_corners=align_corners, ignore_index=ignore_index, auxiliary_weight=auxiliary_weight)
-        self.mining = mining
+        super().__init__(
+            align_corners=align_corners,
+            ignore_index=ignore_index,
+            auxiliary_weight=auxiliary_weight,
+            epsilon=epsilon,
+        )
+        self.mining, self.main_epsilon = mining, mining_epsilon
 
     def select(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The labels of hard pixels, `ignore_index` elsewhere."""

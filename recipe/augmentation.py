@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from families import Preprocessing
+from recipe.distortion import Distortion
 
 Array = np.ndarray[Any, Any]
 
@@ -20,16 +21,18 @@ SCALES = tuple(0.7 + step / 10 for step in range(15))
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Scale, crop and mirror at random, drawn in this order; then normalise.
+    """Scale, crop and mirror at random, drawn in this order, change colours by `distortion`; then normalise.
 
-    Where the scaled picture is smaller than `crop` (H, W), it is padded below and to the right: pixels with
-    zeros after normalisation, labels with 255.
+    Where the scaled picture is smaller than `crop` (H, W), it is padded below and to the right: pixels with the level
+    `padding` or, where that is None, with zeros after normalisation; labels with 255.
     """
 
     preprocessing: Preprocessing
     crop: tuple[int, int] = CROP
     scales: tuple[float, ...] = SCALES
     mirror: bool = True
+    padding: float | None = None
+    distortion: Distortion | None = None
 
     def __call__(self, pixels: Array, labels: Array, rng: np.random.Generator) -> tuple[Array, Array]:
         """Pixels (H, W, 3) uint8 RGB, labels (H, W) uint8 -> (3, *crop) float32 and (*crop) int64."""
@@ -41,13 +44,24 @@ class Augmentation:
             np.arange(offset, min(offset + crop, side))
             for offset, crop, side in zip(offsets, self.crop, size, strict=True)
         )
-        image = np.zeros((3, *self.crop), np.float32)
         target = np.full(self.crop, IGNORE_INDEX, np.int64)
-        image[:, : len(rows), : len(columns)] = self._normalise(resize_pixels(pixels, rows, columns, scale))
         target[: len(rows), : len(columns)] = resize_labels(labels, rows, columns, scale)
+        image = self._fill(resize_pixels(pixels, rows, columns, scale), rng)
         if flip:
             image, target = image[:, :, ::-1], target[:, ::-1]
         return np.ascontiguousarray(image), np.ascontiguousarray(target)
+
+    def _fill(self, seen: Array, rng: np.random.Generator) -> Array:
+        """What is seen of the picture (h, w, 3), padded, with other colours, normalised: (3, *crop) float32."""
+        height, width = seen.shape[:2]
+        if self.padding is None:
+            levels = seen if self.distortion is None else self.distortion(seen.astype(np.uint8), rng)
+            image = np.zeros((3, *self.crop), np.float32)
+            image[:, :height, :width] = self._normalise(levels)
+            return image
+        levels = np.full((*self.crop, 3), self.padding, np.float32)
+        levels[:height, :width] = seen
+        return self._normalise(levels if self.distortion is None else self.distortion(levels.astype(np.uint8), rng))
 
     def _normalise(self, pixels: Array) -> Array:
         ordered = pixels[..., ::-1] if self.preprocessing.channel_order == "BGR" else pixels

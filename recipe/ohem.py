@@ -1,4 +1,7 @@
-"""Which pixels online hard example mining keeps (speedinghzl/CCNet, loss/loss.py, `OhemCrossEntropy2d`)."""
+"""Which pixels online hard example mining keeps (speedinghzl/CCNet, loss/loss.py, `OhemCrossEntropy2d`).
+
+PaddleSeg's (models/losses/ohem_cross_entropy_loss.py) is the same with `factor=1` and without `inclusive`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Mining:
-    """Keep the pixels whose probability of their own class is at most a threshold.
+    """Keep the pixels whose probability of their own class is at most a threshold, or below it unless `inclusive`.
 
     The threshold is `threshold`, or higher where fewer than `min_kept` pixels would stay. It is sought on a
     map subsampled `factor` times each way, with `min_kept` divided by `factor` squared: (769, 769) pixels of
@@ -23,6 +26,7 @@ class Mining:
     threshold: float = 0.7
     min_kept: int = 100_000
     factor: int = 8
+    inclusive: bool = True
 
     def select(self, probabilities: Array, labels: Array, *, ignore_index: int) -> Array:
         """`labels` (N, H, W), integer, with `ignore_index` at every pixel that is not kept.
@@ -31,7 +35,8 @@ class Mining:
         """
         threshold = self.find_threshold(probabilities, labels, ignore_index=ignore_index)
         valid = labels != ignore_index
-        kept = _own_class(probabilities, np.where(valid, labels, 0)) <= threshold
+        own = _own_class(probabilities, np.where(valid, labels, 0))
+        kept = own <= threshold if self.inclusive or threshold == 1 else own < threshold
         return np.where(valid & kept, labels, ignore_index)
 
     def find_threshold(self, probabilities: Array, labels: Array, *, ignore_index: int) -> float:

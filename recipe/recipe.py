@@ -1,10 +1,16 @@
-"""How a family was trained: optimiser, schedule and criterion, as data."""
+"""How a family was trained: optimiser, schedule, criterion and augmentation, as data."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from recipe.augmentation import SCALES
+from recipe.distortion import Distortion
 from recipe.ohem import Mining
+
+LOSSES: dict[str, Mining | None] = {"ohem": Mining(), "cross-entropy": None}
+"""The published criteria of the main logits; the auxiliary ones count all pixels, 0.4 times (loss/criterion.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,7 +18,9 @@ class Recipe:
     """Stochastic gradient descent with a polynomial schedule.
 
     `weight_decay` is added to the gradient of every parameter, biases and BatchNorm's included; `momentum` is
-    the share kept of the velocity.
+    the share kept of the velocity. `batch` is the pictures of a step, of all devices. `losses` are the criteria by
+    their published names, with `epsilon` and `mining_epsilon` in their denominators (`models_torch.losses`); `scales`,
+    `padding` and `distortion` are the augmentation's (`recipe.augmentation`).
     """
 
     base_rate: float = 1e-2
@@ -21,6 +29,13 @@ class Recipe:
     end_rate: float = 0.0
     momentum: float = 0.9
     weight_decay: float = 1e-4
+    batch: int = 8
+    losses: Mapping[str, Mining | None] = field(default_factory=lambda: LOSSES)
+    epsilon: float = 0.0
+    mining_epsilon: float = 0.0
+    scales: tuple[float, ...] = SCALES
+    padding: float | None = None
+    distortion: Distortion | None = None
 
     def rate(self, step: int) -> float:
         """The learning rate of step number `step`, counted from 0; `end_rate` from step `steps` on."""
@@ -28,13 +43,19 @@ class Recipe:
         return float((self.base_rate - self.end_rate) * share**self.power + self.end_rate)
 
 
-LOSSES: dict[str, Mining | None] = {"ohem": Mining(), "cross-entropy": None}
-"""The published criteria of the main logits; the auxiliary ones count all pixels, 0.4 times (loss/criterion.py)."""
-
 RECIPES: dict[str, Recipe] = {
     "official": Recipe(),  # speedinghzl/CCNet, train.py; pure_pytorch trains alike
     "mmseg": Recipe(steps=80_000, end_rate=1e-4, weight_decay=5e-4),  # configs/_base_/schedules/schedule_80k.py
-    "paddleseg": Recipe(end_rate=1e-4, weight_decay=4e-5),  # configs/ccnet, configs/_base_/cityscapes_769x769.yml
+    "paddleseg": Recipe(  # configs/ccnet, configs/_base_/cityscapes_769x769.yml, models/losses
+        end_rate=1e-4,
+        weight_decay=4e-5,
+        losses={"ohem": Mining(min_kept=10_000, factor=1, inclusive=False)},
+        epsilon=1e-8,
+        mining_epsilon=1e-5,
+        scales=tuple(0.5 + step / 4 for step in range(7)),
+        padding=127.5,
+        distortion=Distortion(),
+    ),
 }
 
 

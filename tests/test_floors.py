@@ -27,7 +27,7 @@ PARITY = (
     ("parity.networks",),
     ("parity.causes", "parity.pairing"),
     ("parity.engine",),
-    ("parity.audit", "parity.reports"),
+    ("parity.reports",),
     ("parity.command",),
     ("parity.certify", "parity.conversion", "parity.recordings", "parity.testing"),
     ("parity.mutants",),

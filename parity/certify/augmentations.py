@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ Array = np.ndarray[Any, Any]
 SCALE, SCALE_REASON = 0.03, "of the scale: a border of stripes is seen to half a pixel"
 PLACE, PLACE_REASON = 2.0, "pixels: a border of stripes is seen to half a pixel, and sizes are rounded either way"
 LEVEL, LEVEL_REASON = 0.02, "of the range of values: half a level is 0.002, an edge that a resize mixes a little more"
+FEWEST_VALUES = 30
+"""Of a colour, for its distribution to say anything."""
 JITTER = 0.05
 """Width by which scales are blurred before distributions are compared: two as good as equal are then equal."""
 
@@ -28,16 +31,16 @@ def compare_draws(
 ) -> list[Check]:
     """Scale, mirroring, place, crop and values of the port's draws (`actual`) against the reference's.
 
-    `preprocess` is the reference's: pixels (H, W, 3) uint8 -> (3, H, W).
+    `preprocess` is the reference's: pixels (H, W, 3) uint8 -> (3, H, W); its range is the scale of values.
     """
-    colours = preprocess(PALETTE[:19][None])[:, 0].T
+    scale = float(np.ptp(preprocess(PALETTE[:19][None])))
     return [
         _crop(actual, expected),
         *_scales(actual, expected),
         _mirrored(actual, expected),
         *_places(actual, expected),
-        _values(actual, colours),
-        *_padding(actual, expected, float(np.ptp(colours))),
+        _values("values", _colours(actual), _colours(expected), scale, _stripe),
+        *_padding(actual, expected, scale),
         Check(
             name="labels that are no class",
             measured=sum(draw.strangers for draw in actual),
@@ -106,39 +109,57 @@ def _places(actual: Sequence[Draw], expected: Sequence[Draw]) -> list[Check]:
     return checks
 
 
-def _values(actual: Sequence[Draw], colours: Array) -> Check:
-    """The greatest distance of any stripe's value from what the reference's preprocessing makes of its colour."""
-    scale = float(np.ptp(colours))
-    farthest, detail = 0.0, ""
-    for draw in actual:
-        if draw.colours.shape != colours.shape:
-            return _level("values", math.inf, f"{draw.colours.shape[1]} channels")
-        distances = np.abs(draw.colours - colours) / scale
-        if np.isnan(distances).all():
+def _values(name: str, actual: Array, expected: Array, scale: float, what: Callable[[int], str]) -> Check:
+    """Values (draws, K, C) of K colours: equal to the reference's or, where those are drawn, of their distribution."""
+    if actual.shape[1:] != expected.shape[1:]:
+        return _level(name, math.inf, f"{actual.shape[2]} channels, the reference's {expected.shape[2]}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a colour that no draw shows
+        middle = np.nanmedian(expected, 0)
+        distances = np.nanmax(np.abs(actual - middle), 0) / scale
+        varies = np.nanmax(np.abs(expected - middle)) > 2 * LEVEL * scale
+    if varies:
+        return _distribution(name, actual, expected, scale, what)
+    if np.isnan(distances).all():
+        return _level(name, 0.0, "")
+    worst = np.unravel_index(int(np.nanargmax(distances)), distances.shape)
+    own, wanted = actual[:, worst[0], worst[1]], middle[worst]
+    farthest = own[int(np.nanargmax(np.abs(own - wanted)))]
+    detail = f"{what(int(worst[0]))}channel {worst[1]}: {farthest:.4g}, the reference's {wanted:.4g}"
+    return _level(name, float(distances[worst]), detail)
+
+
+def _distribution(name: str, actual: Array, expected: Array, scale: float, what: Callable[[int], str]) -> Check:
+    """The colour and channel whose values are distributed most unlike the reference's."""
+    rng = np.random.default_rng(0)
+    worst, detail = 0.0, ""
+    for colour, channel in np.ndindex(*expected.shape[1:]):
+        own, wanted = (side[~np.isnan(side[:, colour, channel]), colour, channel] for side in (actual, expected))
+        if min(len(own), len(wanted)) < FEWEST_VALUES:
             continue
-        worst = np.unravel_index(int(np.nanargmax(distances)), distances.shape)
-        if not distances[worst] <= farthest:
-            farthest = float(distances[worst])
-            colour = tuple(int(value) for value in PALETTE[worst[0]])
-            detail = (
-                f"RGB {colour}, channel {worst[1]}: {draw.colours[worst]:.4g}, the reference's {colours[worst]:.4g}"
-            )
-    return _level("values", farthest, detail)
+        score = _deviate(*(values + rng.uniform(-LEVEL, LEVEL, len(values)) * scale for values in (own, wanted)))
+        if score >= worst:
+            spreads = [f"{values.mean():.4g} ± {values.std():.2g}" for values in (own, wanted)]
+            worst, detail = score, f"{what(colour)}channel {channel}: {spreads[0]}, the reference's {spreads[1]}"
+    return _chance(f"distribution of {name} (Kolmogorov-Smirnov)", worst, detail)
+
+
+def _colours(draws: Sequence[Draw]) -> Array:
+    """(draws, 19, C)."""
+    return np.array([draw.colours for draw in draws])
+
+
+def _stripe(number: int) -> str:
+    return f"RGB {tuple(int(value) for value in PALETTE[number])}, "
 
 
 def _padding(actual: Sequence[Draw], expected: Sequence[Draw], scale: float) -> list[Check]:
     own, wanted = (
-        np.array([draw.padding for draw in draws if draw.padding is not None]) for draws in (actual, expected)
+        np.array([[draw.padding] for draw in draws if draw.padding is not None]) for draws in (actual, expected)
     )
     if not len(own) or not len(wanted):
         return []
-    farthest = float(np.abs(own - wanted[0]).max()) / scale
-    detail = f"{_numbers(own[0])}, the reference's {_numbers(wanted[0])}"
-    return [_level("values of padding", farthest, detail)]
-
-
-def _numbers(values: Array) -> str:
-    return ", ".join(f"{value:.4g}" for value in values)
+    return [_values("values of padding", own, wanted, scale, lambda _: "")]
 
 
 def _deviate(left: Array, right: Array) -> float:

@@ -126,18 +126,19 @@ def replay(
     """The module of `call` alone: its outputs, and the gradients of its inputs and own parameters.
 
     `inputs` take the place of the tensors among the call's arguments, and `upstream` are the gradients of its outputs.
-    A gradient that there is none of is zero. Raises ValueError if the call has another number of tensors.
+    A gradient that there is none of is zero. Raises ValueError if the call has another number of tensors, or gives
+    others than `upstream` is for.
     """
     path = call.path
     tensors = [side.tensor(array) for array in inputs]
-    if len(tensors) != len(call.inputs):
-        raise ValueError(f"{call.name} takes {len(call.inputs)} tensors, not {len(tensors)}")
     for tensor in tensors:
         if side.is_floating(tensor):
             side.require_gradient(tensor)
     # Copies: a layer may overwrite its input, which a leaf of the graph does not allow.
-    args, kwargs = refill(call.arguments, iter([tensor * 1 for tensor in tensors]))
-    outputs = flatten(side.modules[path].module(*args, **kwargs))
+    outputs = _call(side, call, [tensor * 1 for tensor in tensors])
+    shapes = [[tuple(one.shape) for one in found] for found in (outputs, upstream)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"{call.name} gives {shapes[0]}, the reference {shapes[1]}")
     own = {n: p for n, p in side.parameters.items() if n == path or n.startswith(f"{path}.")}
     wanted = [*tensors, *own.values()]
     found = side.differentiate(outputs, wanted, [side.tensor(array) for array in upstream])
@@ -147,3 +148,16 @@ def replay(
         for name, tensor, gradient in zip(names, wanted, found, strict=True)
     }
     return {f"output {number}": side.array(output) for number, output in enumerate(outputs)}, gradients
+
+
+def replay_forward(side: Side, call: Call, inputs: list[Array]) -> None:
+    """Run the module of `call` alone on these inputs, for what it keeps of them. Raises ValueError as `replay`."""
+    _call(side, call, [side.tensor(array) for array in inputs])
+
+
+def _call(side: Side, call: Call, tensors: list[Any]) -> list[Any]:
+    """The outputs of the module with `tensors` in the place of those among the call's arguments."""
+    if len(tensors) != len(call.inputs):
+        raise ValueError(f"{call.name} takes {len(call.inputs)} tensors, not {len(tensors)}")
+    args, kwargs = refill(call.arguments, iter(tensors))
+    return flatten(side.modules[call.path].module(*args, **kwargs))

@@ -13,7 +13,6 @@ from parity.certify.outputs import Form
 from parity.certify.sides import Side
 from recipe.interpolation import interpolation_matrix
 from recipe.ohem import Mining
-from recipe.recipe import LOSSES
 
 if TYPE_CHECKING:
     from parity.certify.subject import Subject
@@ -121,7 +120,10 @@ class Measured:
 
 
 def find_recipe(subject: Subject) -> str:
-    """The published loss (a key of `LOSSES`) that the port's own is; if it is none, the nearest."""
+    """The published loss of the family's recipe that the port's own is; if it is none, the nearest."""
+    losses = subject.recipe.losses
+    if len(losses) == 1:
+        return next(iter(losses))
     reference, port = subject.torch(layers=False), subject.paddle(layers=False)
     _, form = subject.forms
     (*_, case) = make_cases(subject, mining=True)
@@ -132,8 +134,8 @@ def find_recipe(subject: Subject) -> str:
     try:
         actual = loss_of(port, port.criterion(), form)
     except Exception:  # noqa: BLE001 - whatever the user's code raises: the gate says it
-        return next(iter(LOSSES))
+        return next(iter(losses))
     distances = {
-        name: relative(actual, loss_of(reference, reference.criterion(mining), None)) for name, mining in LOSSES.items()
+        name: relative(actual, loss_of(reference, reference.criterion(mining), None)) for name, mining in losses.items()
     }
     return min(distances, key=lambda name: distances[name])

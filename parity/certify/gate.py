@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -137,6 +138,8 @@ def run_gate(gate: Gate, subject: Subject) -> Outcome:
         cause = None if all(evidence.checks) else _explain(evidence)
     except NotRunError as why:
         return replace(not_run(gate.name, str(why), time.perf_counter() - start), code=code)
+    finally:
+        gc.collect()  # networks whose forward was replaced hold themselves: of full size, gigabytes
     return replace(_judged(gate.name, evidence, time.perf_counter() - start), code=code, cause=cause)
 
 

@@ -43,3 +43,8 @@ SINGLE_LOSS_REASON = "relative: the port's loss is computed in float32, whatever
 SINGLE_METRIC, SINGLE_METRIC_REASON = 1e-6, "relative: shares of counted pixels, which may be kept as float32"
 
 VALUE, VALUE_REASON = 1e-6, "of the greatest value: another order of operations in float32"
+
+INFERENCE = 1e-6
+INFERENCE_REASON = (
+    "of the greatest logit, one stand-in network on both sides: Paddle keeps positions of a resize as float32"
+)

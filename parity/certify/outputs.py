@@ -115,19 +115,38 @@ def find_forms(subject: Subject) -> tuple[Form, Form]:
     """The forms of the reference's and the port's outputs in train mode, by one pass of each."""
     images = subject.batch(0)[0]
     reference, port = subject.torch(layers=False), subject.paddle(layers=False)
-    outputs = []
+    outputs, inner = [], list[Any]()
+    hooks = [
+        layer.register_forward_post_hook(lambda _, given, out: inner.append(out)) for layer in port.model.sublayers()
+    ]
     for side in (reference, port):
         side.train()
         with side.without_gradients(), functions_drop_nothing():
             outputs.append(side.model(side.tensor(images)))
+    for hook in hooks:
+        hook.remove()
     expected, actual = in_order(outputs[0]), in_order(outputs[1])
     sizes = [tuple(tuple(map(int, tensor.shape[2:])) for tensor in tensors) for tensors in (expected, actual)]
     resized = len(actual) > 0 and sizes[0] != sizes[1] and set(sizes[1]) == {tuple(images.shape[2:])}
-    resize = _find_resize(port.array(actual[0]), expected[0]) if resized else None
+    logits = (
+        [torch.from_numpy(port.array(one)) for one in flatten(inner) if _may_become(one, actual[0])] if resized else []
+    )
+    resize = _find_resize(port.array(actual[0]), logits or [expected[0].cpu()]) if resized else None
     return Form(outputs[0], sizes[0]), Form(outputs[1], sizes[1], resize)
 
 
-def _find_resize(actual: Array, expected: Tensor) -> Resize:
-    """Which resize of the reference's main logits is the nearest to the port's."""
-    own = torch.from_numpy(actual).to(expected.device)
-    return min(RESIZES, key=lambda resize: float((resize(expected, own.shape[2:]) - own).abs().max()))
+def _may_become(tensor: Any, output: Any) -> bool:
+    """Whether a layer's output may be the logits that were resized to the network's `output`."""
+    shape, whole = tuple(tensor.shape), tuple(output.shape)
+    return len(shape) == 4 and shape[:2] == whole[:2] and shape[2] < whole[2] and shape[3] < whole[3]
+
+
+def _find_resize(actual: Array, logits: Sequence[Tensor]) -> Resize:
+    """Which resize of one of `logits` is the nearest to the port's: of its own layers' or, where none is known, of the
+    reference's."""
+    own = torch.from_numpy(actual)
+
+    def distance(resize: Resize) -> float:
+        return min(float((resize(one, own.shape[2:]) - own).abs().max()) for one in logits)
+
+    return min(RESIZES, key=distance)

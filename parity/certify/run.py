@@ -108,13 +108,16 @@ def certify(options: Options) -> Certificate:
             loss_recipe=options.loss_recipe,
             mapping=None if options.mapping is None else read_mapping(options.mapping),
         )
+        if options.loss_recipe not in (None, *subject.recipe.losses):
+            published = " and ".join(subject.recipe.losses)
+            raise ParityInputError(f"--recipe {options.loss_recipe}: {subject.family} is published with {published}")
         check_parts(subject)
         outcomes = []
         for name in GATES:
             place = chosen.index(name) + 1 if name in chosen else 0
             subject.progress = _within(options.progress, f"gate {place} of {len(chosen)}, {name}")
             outcomes.append(_outcome(name, place > 0, subject, memory, options))
-        described["notes"] = _notes(subject)
+        described["notes"] = _notes(subject, chosen)
         described["sources"] = list_sources(_specs(subject), options.config)
     environment = {**describe_environment(), "device": options.device}
     certificate = Certificate(subject=described, outcomes=outcomes, settings=settings, environment=environment)
@@ -150,11 +153,14 @@ def _specs(subject: Subject) -> list[str]:
     return [spec for spec in named if spec is not None]
 
 
-def _notes(subject: Subject) -> list[str]:
-    """What was done to the port; nothing where it could not even be built, which the gates say."""
+def _notes(subject: Subject, chosen: Sequence[str]) -> list[str]:
+    """What was done to the port, and which recipe it was held against; nothing where it could not even be built, which
+    the gates say."""
     try:
         with users_names(_specs(subject)):
-            return list(subject.notes)
+            held = {"loss", "training"} & {*chosen} and subject.gives("loss")
+            own = subject.reference_kit["loss"].run is not None
+            return [*subject.notes, *([subject.chosen_recipe] if held and not own else [])]
     except Exception:  # noqa: BLE001 - whatever the user's code raises
         return []
 
@@ -168,8 +174,9 @@ def choose(gates: Sequence[str], skip: Sequence[str]) -> list[str]:
 
 
 def write_report(folder: Path, certificate: Certificate) -> None:
-    """`certificate.json`, its page, and what is handed in with a pull request."""
+    """`certificate.json`, its page, what is handed in with a pull request, and every difference."""
     from parity.reports.alignment.subject import describe_certificate
+    from parity.reports.differences import write_differences
     from parity.reports.folder import write_alignments
     from parity.reports.html.certificate import write_page
 
@@ -177,6 +184,7 @@ def write_report(folder: Path, certificate: Certificate) -> None:
     write_certificate(folder / FILE, content)
     write_page(folder, content)
     write_alignments(folder, describe_certificate(content))
+    write_differences(folder, content)
 
 
 def _outcome(name: str, wanted: bool, subject: Subject, memory: Memory, options: Options) -> Outcome:

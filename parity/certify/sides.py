@@ -149,16 +149,24 @@ class Side(ABC):
 
     def augmentation(self, crop: tuple[int, int] = CROP) -> Augmentation:
         """The toolkit's training augmentation."""
-        return Augmentation(preprocessing=self.preprocessing, crop=crop)
+        recipe = self.recipe
+        return Augmentation(
+            preprocessing=self.preprocessing,
+            crop=crop,
+            scales=recipe.scales,
+            padding=recipe.padding,
+            distortion=recipe.distortion,
+        )
 
     def criterion(self, mining: Mining | None = None) -> Any:
         """The side's own loss (outputs, labels) -> scalar; of the toolkit's, cross-entropy or with hard pixels only."""
         own = self.own("loss")
         if own is not None:
             return own
+        settings = {"align_corners": self.align_corners, "epsilon": self.recipe.epsilon}
         if mining is None:
-            return self.losses.CrossEntropy(align_corners=self.align_corners)
-        return self.losses.OhemCrossEntropy(mining, align_corners=self.align_corners)
+            return self.losses.CrossEntropy(**settings)
+        return self.losses.OhemCrossEntropy(mining, **settings, mining_epsilon=self.recipe.mining_epsilon)
 
     def make_trainer(self, criterion: Any, *, hold: float | None = None, share: float = 1.0) -> Any:
         """A trainer of the network, by the side's own optimiser and schedule.

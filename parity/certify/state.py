@@ -1,4 +1,4 @@
-"""Giving one side the state of the other: parameters, statistics and velocities."""
+"""Reading the state of a side and giving it another's: parameters, statistics and velocities."""
 
 from __future__ import annotations
 
@@ -8,14 +8,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from parity.certify.sides import Side
+from parity.certify.sides import STATISTICS, Side
 
 Array = np.ndarray[Any, Any]
 
 
+def statistics_of(side: Side) -> dict[str, Array]:
+    """Name -> running mean or variance."""
+    return {name: side.array(tensor) for name, tensor in side.tensors.items() if name.endswith(STATISTICS)}
+
+
 def load_values(side: Side, values: Mapping[str, Array]) -> None:
     """Give `side` these parameters and statistics, by torch's names."""
-    for name, tensor in side.tensors.items():
+    for name in values:
+        tensor = side.tensors[name]
         if side.framework == "torch":
             with torch.no_grad():
                 tensor.copy_(torch.from_numpy(np.asarray(values[name])))

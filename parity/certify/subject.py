@@ -14,6 +14,7 @@ from torch import nn
 from cityscapes.generate import make_dataset
 from cityscapes.layout import Sample, decode, list_samples
 from families import Preprocessing
+from models_torch.norm import bias
 from parity.certify.criteria import find_recipe
 from parity.certify.outputs import Form, find_forms
 from parity.certify.parts.functions import read_parts
@@ -33,7 +34,7 @@ from parity.pairing.propose import Pairing
 from parity.pairing.tensors import Slot, counterparts, match_tensors
 from parity.verdicts.report import Coverage, Report
 from recipe.ohem import Mining
-from recipe.recipe import LOSSES, Recipe, recipe_of
+from recipe.recipe import Recipe, recipe_of
 from twins.build import build_paddle, build_torch, torch_device
 from twins.tensors import flatten
 from twins.weights import WeightPair
@@ -53,8 +54,8 @@ class Subject:
     all its parts; without either the port is the twin. `reference` names the user's own torch module, into which
     `source` is loaded; None means the torch twin, with the `weights`. Of a user's reference, the family of `weights`
     gives preprocessing and recipe alone. `parts` and `reference_parts` name functions that give parts of either side
-    (`parity.certify.parts.functions`). `loss_recipe` is the published criterion (`recipe.recipe.LOSSES`) to hold the
-    port's own loss against.
+    (`parity.certify.parts.functions`). `loss_recipe` is the published criterion (of `recipe.recipe`) to hold the port's
+    own loss against.
 
     `size` (H, W) is the input of the gates that train; `steps` how many the training gate takes. `folder`
     is for what gates write; `cityscapes` a data set in Cityscapes' layout, generated where there is none.
@@ -147,11 +148,21 @@ class Subject:
         return self.loss_recipe or find_recipe(self)
 
     @property
+    def chosen_recipe(self) -> str:
+        """Which published recipe the port's own loss is held against, and why that one, for people."""
+        others = [name for name in self.recipe.losses if name != self.loss_name]
+        if self.loss_recipe is not None:
+            why = "asked for"
+        else:
+            why = f"the nearest published; --recipe {others[0]} names the other" if others else "the one published"
+        return f"the loss is held against the {self.family} recipe with {self.loss_name}, {why}"
+
+    @property
     def mining(self) -> Mining | None:
         """What the reference's criterion mines, where the port's own loss is held against it."""
         if not self.gives("loss") or self.reference_kit["loss"].run is not None:
             return None
-        return LOSSES[self.loss_name]
+        return self.recipe.losses[self.loss_name]
 
     def code_of(self, parts: Sequence[str]) -> dict[str, str]:
         """Whose code these parts are, on each side. Raises NotRunError for one that was not given."""
@@ -170,6 +181,8 @@ class Subject:
 
         layers = layers or self._is_twin
         model = self.make_reference().to(getattr(torch, dtype))
+        if self.has_port and self.reference is None and self.weights.plan.family.framework == "paddle":
+            bias(model)  # what is held against PaddleSeg's training is as PaddleSeg trains
         if not self._is_twin:
             follow_weights(model, *self._weights_of_both)
         ours = torch_modules(model)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from parity.mutants import (
     attention,
+    configs,
     convolution,
+    functions,
     normalisation,
     pipeline,
     structure,
@@ -25,7 +27,12 @@ MUTANTS: dict[str, list[Mutant]] = {
     "units": units.MUTANTS,
     "pipeline": pipeline.MUTANTS,
     "training": [*training.MUTANTS, *training_steps.MUTANTS],
+    "configs": configs.MUTANTS,
+    "functions": functions.MUTANTS,
 }
 
-CATALOGUE: dict[str, list[Mutant]] = {**MUTANTS, "equivalents": EQUIVALENTS}
+CATALOGUE: dict[str, list[Mutant]] = {
+    **MUTANTS,
+    "equivalents": [*EQUIVALENTS, *configs.EQUIVALENTS, *functions.EQUIVALENTS],
+}
 """Theme -> entries."""

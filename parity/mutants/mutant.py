@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ class Port:
 
 
 Edit = Callable[[Port], None]
+Options = Callable[[Path], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,8 @@ class Mutant:
     none another; an entry that
     nothing known repeats has none.
     Entries with a `gate` edit the Paddle side of a certificate (`parity.certify.sides`), whose first failing
-    gate must be that one.
+    gate must be that one. Entries with `options` are certified with these parts of their own instead (options of the
+    `Subject`, by a folder for files), and only at their `gates`.
     """
 
     name: str
@@ -65,10 +68,18 @@ class Mutant:
     causes: tuple[str, ...] = ()
     pipeline: bool = False
     gate: str = ""
+    options: Options | None = None
+    gates: tuple[str, ...] = ()
+    needs_paddleseg: bool = False
 
     @property
     def is_equivalent(self) -> bool:
         return not self.guilty
+
+    @property
+    def is_of_training(self) -> bool:
+        """Whether gates judge it, which the networks' outputs do not show."""
+        return bool(self.gate or self.gates)
 
 
 def mutant(
@@ -81,12 +92,9 @@ def mutant(
     """Decorator: add an edit to `group`; its function's name and docstring are the entry's."""
 
     def add(edit: Edit) -> Edit:
-        name = edit.__name__.strip("_").replace("_", "-")
-        description = " ".join((edit.__doc__ or "").split())
         group.append(
             Mutant(
-                name=name,
-                description=description,
+                **_words(edit),
                 apply=edit,
                 guilty=guilty,
                 calls=calls,
@@ -105,10 +113,42 @@ def training_mutant(
     """Decorator: add an edit of a certificate's Paddle side to `group`, to be caught at `gate`, for this `cause`."""
 
     def add(edit: Callable[[Any], None]) -> Callable[[Any], None]:
-        description = " ".join((edit.__doc__ or "").split())
-        name = edit.__name__.strip("_").replace("_", "-")
         causes = (cause,) if cause else ()
-        group.append(Mutant(name=name, description=description, apply=edit, guilty=(gate,), causes=causes, gate=gate))
+        group.append(Mutant(**_words(edit), apply=edit, guilty=(gate,), causes=causes, gate=gate))
         return edit
 
     return add
+
+
+INNOCENT = {"learning rate": ("optimiser",), "regularisation": ("optimiser", "learning rate")}
+"""Gate -> the gates before it that exercise the same part, which a mistake must pass."""
+
+
+def parts_entry(
+    edit: Callable[..., Any],
+    options: Options,
+    *,
+    gate: str = "",
+    gates: tuple[str, ...] = (),
+    cause: str = "",
+    needs_paddleseg: bool = False,
+) -> Mutant:
+    """A mistake in a part, to be caught at `gate`; or an equivalent, of which none of `gates` may complain."""
+    return Mutant(
+        **_words(edit),
+        apply=edit,
+        guilty=(gate,) if gate else (),
+        causes=(cause,) if cause else (),
+        gate=gate,
+        options=options,
+        gates=(*INNOCENT.get(gate, ()), gate) if gate else gates,
+        needs_paddleseg=needs_paddleseg,
+    )
+
+
+def _words(edit: Callable[..., Any]) -> dict[str, Any]:
+    """Name and description of an entry, by its function."""
+    return {
+        "name": edit.__name__.strip("_").replace("_", "-"),
+        "description": " ".join((edit.__doc__ or "").split()),
+    }

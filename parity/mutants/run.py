@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +14,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from cityscapes.generate import make_dataset
 from parity.certify.catalogue import GATES
 from parity.certify.gate import run_gate
-from parity.certify.subject import Subject
+from parity.certify.subject import STANDIN_SIZE, Subject
 from parity.engine.harness import compare_models
 from parity.errors import ParityInputError
 from parity.mutants.catalogue import CATALOGUE
@@ -30,6 +32,10 @@ from twins.weights import standin_pair
 
 RECURRENCE = 2
 DEFAULT_DEPTH = 18
+SMALLEST = (33, 49)
+"""Of the pictures on which a part's networks train, (H, W)."""
+DRAWS = 300
+"""Augmented charts of an entry."""
 Call = tuple[str, int]
 
 
@@ -100,13 +106,17 @@ def run_catalogue(
 
 
 def select(names: Collection[str] = ()) -> list[tuple[str, Mutant]]:
-    """(theme, entry) of the entries called `names`, or of all. Raises ParityInputError for an unknown name."""
+    """(theme, entry) of the entries called `names`, or of all; without PaddleSeg, of all but those in its configs.
+
+    Raises ParityInputError for an unknown name.
+    """
     entries = [(theme, entry) for theme, group in CATALOGUE.items() for entry in group]
     unknown = sorted(set(names) - {entry.name for _, entry in entries})
     if unknown:
         known = ", ".join(entry.name for _, entry in entries)
         raise ParityInputError(f"no mutant is called {', '.join(unknown)}; there are {known}")
-    return [(theme, entry) for theme, entry in entries if not names or entry.name in names]
+    can = importlib.util.find_spec("paddleseg") is not None
+    return [(theme, one) for theme, one in entries if (one.name in names if names else can or not one.needs_paddleseg)]
 
 
 class Bench:
@@ -118,7 +128,7 @@ class Bench:
 
     def run(self, entry: Mutant, theme: str = "", **settings: Any) -> Outcome:
         """Apply `entry` to a fresh port and compare it; `settings` go to `compare_models`."""
-        if entry.gate:
+        if entry.is_of_training:
             return self.certify(entry, theme)
         start = time.perf_counter()
         port = self.port(pipeline=entry.pipeline)
@@ -148,18 +158,16 @@ class Bench:
     def certify(self, entry: Mutant, theme: str = "", *, gates: Collection[str] = ()) -> Outcome:
         """Run the gates up to the one that must catch `entry`, or those called `gates`, until one fails."""
         start = time.perf_counter()
-        chosen = gates or list(GATES)[: list(GATES).index(entry.gate) + 1]
+        chosen = gates or entry.gates or list(GATES)[: list(GATES).index(entry.gate) + 1]
         with TemporaryDirectory() as folder:
-            subject = Subject(
-                weights=self.weights, recurrence=RECURRENCE, folder=Path(folder), steps=5, edit=entry.apply
-            )
+            subject = self._subject(entry, Path(folder))
             outcomes = (run_gate(GATES[name], subject) for name in chosen)
             failed = next((outcome for outcome in outcomes if not outcome), None)
         cause = None if failed is None else failed.cause
         return Outcome(
             mutant=entry,
             theme=theme,
-            caught=failed is not None and failed.verdict == "failed",
+            caught=failed is not None and (failed.verdict == "failed" or entry.is_equivalent),
             pinned=failed is not None and failed.name == entry.gate,
             guilty=() if failed is None else (failed.name,),
             sentence="" if failed is None else failed.reason,
@@ -167,6 +175,24 @@ class Bench:
             causes=(cause.name,) if cause else (),
             explained=cause.name in entry.causes if cause else not entry.causes,
         )
+
+    def _subject(self, entry: Mutant, folder: Path) -> Subject:
+        common: dict[str, Any] = {"weights": self.weights, "recurrence": RECURRENCE, "folder": folder, "steps": 5}
+        if entry.options is None:
+            return Subject(**common, edit=entry.apply)
+        subject = Subject(**common, size=SMALLEST, cityscapes=self._dataset, **entry.options(folder))
+        loader = subject.port_kit["loader"].run
+        if loader is not None:
+            loader.most = DRAWS
+        return subject
+
+    @cached_property
+    def _dataset(self) -> Path:
+        """A small data set for all entries, as long as the bench is there."""
+        self._folder = TemporaryDirectory()
+        root = Path(self._folder.name) / "data"
+        make_dataset(root, counts={"train": 4, "val": 2}, size=STANDIN_SIZE, seed=0)
+        return root
 
     def port(self, *, pipeline: bool = False) -> Port:
         """The Paddle twin, freshly built and loaded."""

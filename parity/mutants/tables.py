@@ -28,7 +28,8 @@ running the reference's own layer, or its side of the gate, with that one change
 known repeats the port's output, and nothing is guessed. `network` is the code of the network itself. Beside each
 stands which other criteria would have passed its outputs, all of them; they are named at the end.
 Mistakes in training leave those outputs as they are: the gates of the [certificate](certificate.md) run, in
-their order, until one fails, which is the one accused.
+their order, until one fails, which is the one accused. Of mistakes in a PaddleSeg config or in a porter's function, the
+gates of such parts run; those in configs need PaddleSeg.
 """
 
 
@@ -61,7 +62,7 @@ def summarise_causes(mutants: Sequence[Outcome]) -> str:
     """`the right cause named of 86 of 88 that change evaluation and 28 of 33 of training, a wrong one of none`."""
     said = []
     for kind, is_training in (("that change evaluation", False), ("of training", True)):
-        group = [outcome for outcome in mutants if bool(outcome.mutant.gate) == is_training]
+        group = [outcome for outcome in mutants if outcome.mutant.is_of_training == is_training]
         right = sum(outcome.explained and bool(outcome.causes) for outcome in group)
         said += [f"{right} of {len(group)} {kind}"] if group else []
     wrong = sum(not set(outcome.causes) <= set(outcome.mutant.causes) for outcome in mutants)
@@ -102,7 +103,9 @@ def render_markdown(outcomes: Sequence[Outcome], *, depth: int) -> str:
 
 
 def _criteria(mutants: Sequence[Outcome], equivalents: Sequence[Outcome]) -> list[str]:
-    mutants = [outcome for outcome in mutants if not outcome.mutant.gate]
+    mutants, equivalents = (
+        [outcome for outcome in group if not outcome.mutant.is_of_training] for group in (mutants, equivalents)
+    )
     return _markdown_table(
         ("criterion", "rule", "mutants passed", "equivalents failed"),
         [

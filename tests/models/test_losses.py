@@ -107,3 +107,14 @@ def test_interpolation_is_torchs(source: int, target: int, align_corners: bool) 
     ).numpy()
     found = interpolation_matrix(source, target, align_corners=align_corners) @ values
     assert np.abs(found - expected).max() <= 1e-13
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_an_epsilon_is_of_the_share_of_pixels(framework: str) -> None:
+    """As in PaddleSeg: of the main term and of the auxiliary one, each its own."""
+    losses, (_, labels) = LOSSES[framework], make_case()
+    plain, both = (loss_of(framework, losses.CrossEntropy(auxiliary_weight=weight)) for weight in (0.0, 1.0))
+    found = loss_of(framework, losses.OhemCrossEntropy(Mining(threshold=1.0), epsilon=0.5, mining_epsilon=0.25))
+    share = float((labels != 255).mean())
+    main, auxiliary = plain * share / (share + 0.25), (both - plain) * share / (share + 0.5)
+    assert found == pytest.approx(main + 0.4 * auxiliary, rel=1e-6)

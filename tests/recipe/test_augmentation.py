@@ -16,6 +16,7 @@ import models_torch.data
 from families import get_family
 from recipe.augmentation import SCALES, Augmentation, resize_labels, resize_pixels
 from recipe.dataset import TrainingSet
+from recipe.distortion import Distortion
 
 Array = np.ndarray[Any, Any]
 PREPROCESSING = get_family("official").preprocessing
@@ -69,6 +70,30 @@ def test_padding_is_zero_after_normalisation() -> None:
     assert (target[40:] == 255).all()
     blue = pixels[..., 2].astype(np.float32) - np.float32(PREPROCESSING.mean[0])
     assert np.array_equal(image[0, :40, :56], blue)  # blue first, its mean subtracted
+
+
+def test_padding_is_a_level_where_the_recipe_has_one() -> None:
+    """Before the normalisation; then colours are changed, and padding with them."""
+    pixels, labels = make_sample()
+    settings = {"preprocessing": PREPROCESSING, "crop": (100, 200), "scales": (1.0,), "mirror": False, "padding": 127.5}
+    image, _ = Augmentation(**settings)(pixels, labels, np.random.default_rng(0))
+    assert np.allclose(image[:, 99, 199], 127.5 - np.float32(PREPROCESSING.mean))
+    other, target = Augmentation(**settings, distortion=Distortion(chance=1.0))(
+        pixels, labels, np.random.default_rng(0)
+    )
+    assert not np.allclose(other[:, 99, 199], image[:, 99, 199], atol=1)
+    assert (target[40:] == 255).all()
+
+
+def test_colours_change_by_chance() -> None:
+    pixels, _ = make_sample()
+    never, always = (Distortion(chance=chance) for chance in (0.0, 1.0))
+    assert np.array_equal(never(pixels, np.random.default_rng(0)), pixels)
+    made = [always(pixels, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    assert np.array_equal(made[0], made[1])
+    assert not np.array_equal(made[0], made[2])
+    assert {one.shape for one in made} == {pixels.shape}
+    assert made[0].dtype == np.uint8
 
 
 def test_everything_happens() -> None:

@@ -43,6 +43,8 @@ def test_a_pixel_at_the_threshold_is_kept() -> None:
     probabilities, labels = np.full((1, 2, 16, 16), 0.5), np.zeros((1, 16, 16), np.int64)
     mining = Mining(threshold=0.5, min_kept=0)
     assert (mining.select(probabilities, labels, ignore_index=255) == 0).all()
+    below = Mining(threshold=0.5, min_kept=0, inclusive=False)
+    assert (below.select(probabilities, labels, ignore_index=255) == 255).all()
 
 
 def test_the_threshold_is_found_on_the_subsampled_map() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.certify.calls import Call, Recording, observable, recording, replay
+from parity.certify.calls import Call, Recording, observable, recording, replay, replay_forward
 from parity.certify.causes.engine import Asked, explain
 from parity.certify.causes.statistics import propose_statistics
 from parity.certify.dropout import functions_drop_nothing, is_dropout, kind_of
@@ -30,7 +30,8 @@ from parity.certify.limits import (
 )
 from parity.certify.measure import Found, greatest, layer_scales, worst
 from parity.certify.outputs import in_order
-from parity.certify.sides import STATISTICS, Side
+from parity.certify.sides import Side
+from parity.certify.state import load_values, statistics_of
 from parity.certify.subject import Subject
 from parity.verdicts.report import Cause
 
@@ -52,7 +53,7 @@ def _run(subject: Subject, checks: list[Check]) -> Evidence:
     for side in sides:
         side.share_dropout(subject.seed)
         side.train()
-    before = sides[0].state()
+    before = statistics_of(sides[0])
     paths = observable(sides[0])
     images, labels = subject.batch(0)
     outputs, recordings = [], []
@@ -64,7 +65,7 @@ def _run(subject: Subject, checks: list[Check]) -> Evidence:
     if not count:
         return Evidence(checks=[*checks, count])
     reached = _go_back(subject, sides, outputs, labels)
-    gradients, states = [side.gradients() for side in sides], [side.state() for side in sides]
+    gradients, states = [side.gradients() for side in sides], [statistics_of(side) for side in sides]
     whole = [
         _free(sides, recordings),
         reached,
@@ -79,10 +80,11 @@ def _run(subject: Subject, checks: list[Check]) -> Evidence:
         )
     else:
         checks.append(isolated)
-    statistics = _statistics(before, *states)
+    statistics = _statistics("running statistics", before, *states)
     others = all([*checks, *whole])
+    alone = [] if statistics else [_isolated_statistics(sides, recordings, before)]
     return Evidence(
-        checks=[*checks, *whole, statistics],
+        checks=[*checks, *whole, *alone, statistics],
         remarks=remarks,
         explain=lambda: _explain_statistics(before, *states) if others else None,
         hand_in=_hand_in(*gradients),
@@ -91,7 +93,7 @@ def _run(subject: Subject, checks: list[Check]) -> Evidence:
 
 def _explain_statistics(before: dict[str, Array], *states: dict[str, Array]) -> Cause | None:
     """Why statistics alone are others."""
-    ours, theirs = ({name: one for name, one in state.items() if name.endswith(STATISTICS)} for state in states)
+    ours, theirs = states
     return explain([Asked("a pass", theirs, ours, STATISTIC)], propose_statistics(before, ours, theirs))
 
 
@@ -129,12 +131,30 @@ def _go_back(subject: Subject, sides: tuple[Side, Side], outputs: list[list[Any]
     return Check(name="outputs", measured=distance, limit=GRADIENT, reason=GRADIENT_REASON, detail=where)
 
 
-def _statistics(before: dict[str, Array], ours: dict[str, Array], theirs: dict[str, Array]) -> Check:
-    expected = {name: array for name, array in ours.items() if name.endswith(STATISTICS)}
-    distance, where = worst({name: theirs[name] for name in expected}, expected, greatest(expected))
+def _isolated_statistics(sides: tuple[Side, Side], recordings: list[Recording], before: dict[str, Array]) -> Check:
+    """What each norm keeps of the reference's input, from the reference's state: its own rule, whatever came before."""
+    found: list[dict[str, Array]] = [{}, {}]
+    for (path, number), call in recordings[0].calls.items():
+        names = [name for name in before if name.rpartition(".")[0] == path and _fits(sides[1], name, before[name])]
+        if number or not names or (path, number) not in recordings[1].calls:
+            continue
+        for side, recorded, kept in zip(sides, recordings, found, strict=True):
+            load_values(side, {name: before[name] for name in names})
+            with side.without_gradients():
+                replay_forward(side, recorded.calls[path, number], call.given)
+            kept |= {name: side.array(side.tensors[name]) for name in names}
+    return _statistics("running statistics, isolated", before, *found)
+
+
+def _fits(side: Side, name: str, array: Array) -> bool:
+    return name in side.tensors and tuple(side.tensors[name].shape) == array.shape
+
+
+def _statistics(what: str, before: dict[str, Array], ours: dict[str, Array], theirs: dict[str, Array]) -> Check:
+    distance, where = worst(theirs, ours, greatest(ours))
     if where.endswith("running_var") and distance > STATISTIC:
         where += f", {_guess(before[where], ours[where], theirs[where])}"
-    return Check(name="running statistics", measured=distance, limit=STATISTIC, reason=STATISTIC_REASON, detail=where)
+    return Check(name=what, measured=distance, limit=STATISTIC, reason=STATISTIC_REASON, detail=where)
 
 
 def _guess(before: Array, ours: Array, theirs: Array) -> str:

@@ -70,6 +70,16 @@ def _charts(subject: Subject, source: Source) -> Evidence:
         detail = f"{len(actual)} of {len(actual) + lost} charts can be read"
         return Evidence(checks=[Check(name="charts lost", measured=lost, limit=EXACT, reason=reason, detail=detail)])
     expected, _ = reference.draws(subject.folder)
-    facts = [f"{name} {value}" for name, value in subject.port_kit["loader"].facts.items()]
-    remarks = [f"{len(actual)} draws of the port's, {len(expected)} of the reference's", *facts]
-    return Evidence(checks=compare_draws(actual, expected, side.preprocess), remarks=remarks)
+    remarks = [f"{len(actual)} draws of the port's, {len(expected)} of the reference's"]
+    checks = [*compare_draws(actual, expected, side.preprocess), *_batch(subject)]
+    return Evidence(checks=checks, remarks=remarks)
+
+
+def _batch(subject: Subject) -> list[Check]:
+    """Of a config, which says the pictures of a step on one device, and not on how many."""
+    own, whole = subject.port_kit["loader"].facts.get("batch"), subject.recipe.batch
+    if own is None:
+        return []
+    detail = f"the port's {own} pictures a device are no share of the reference's {whole} pictures a step"
+    reason = "some number of devices must give the reference's batch"
+    return [Check(name="batch", measured=whole % own if own > 0 else whole, limit=EXACT, reason=reason, detail=detail)]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from parity.certify.gate import Check, Evidence, NotRunError
-from parity.certify.limits import DEVICES, DEVICES_REASON
+from parity.certify.limits import DEVICES, DEVICES_REASON, STATISTIC, STATISTIC_REASON
 from parity.certify.measure import greatest, layer_scales, worst
 from parity.certify.processes import run_workers
 from parity.certify.subject import Subject
@@ -117,7 +117,9 @@ def _check(framework: str, part: str, whole: list[dict[str, Array]], halves: lis
         actual = [{name: np.concatenate([half[name] for half in actual]) for name in expected}]
     scales = layer_scales(expected) if part == "gradients" else greatest(expected)
     distance, where = max(worst(found, expected, scales) for found in actual)
-    return Check(name=f"{framework}, {part}", measured=distance, limit=DEVICES, reason=DEVICES_REASON, detail=where)
+    # A port's own norm keeps its momentum as a float32.
+    limit, reason = (STATISTIC, STATISTIC_REASON) if part == "statistics" else (DEVICES, DEVICES_REASON)
+    return Check(name=f"{framework}, {part}", measured=distance, limit=limit, reason=reason, detail=where)
 
 
 def _of(part: str, found: dict[str, Array]) -> dict[str, Array]:

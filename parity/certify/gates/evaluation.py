@@ -9,14 +9,15 @@ import numpy as np
 
 from cityscapes.confusion import Score, count_confusion
 from cityscapes.labels import IGNORED, NUM_CLASSES
-from cityscapes.protocols import protocol_for
-from cityscapes.windows import stride_of
+from cityscapes.protocols import prepare, protocol_for
 from parity.certify.causes.engine import Asked, explain
 from parity.certify.causes.pixels import propose_pixels
 from parity.certify.gate import Check, Evidence, HandIn
+from parity.certify.gates.inference import compare_inference
 from parity.certify.limits import EXACT, EXACT_REASON, SINGLE_METRIC, SINGLE_METRIC_REASON, VALUE, VALUE_REASON
 from parity.certify.measure import relative
 from parity.certify.outputs import in_order
+from parity.certify.parts.loaders import FULL_SIZE
 from parity.certify.sides import Side
 from parity.certify.subject import Subject, decoded
 from parity.verdicts.report import Cause
@@ -37,9 +38,13 @@ def validation_data(subject: Subject) -> Evidence:
     samples = subject.samples("val", PICTURES)
     ours, theirs = subject.torch("float32", layers=False), subject.paddle("float32", layers=False)
     farthest, where, labelled = 0.0, "", 0
+    # A config pads whole pictures, as its evaluation is shown them; a function is given pieces too.
+    pads = subject.port_kit["preprocessing"].facts.get("pads") and ours.own("preprocessing") is None
     for sample in samples:
         pixels, labels = decoded(sample)
-        left, right = (side.array(side.tensor(side.preprocess(pixels)[None])) for side in (ours, theirs))
+        pixels = _enlarge(pixels) if pads else pixels
+        shown = prepare(pixels, protocol_for(subject.family))[0] if pads else ours.preprocess(pixels)
+        left, right = ours.array(ours.tensor(shown[None])), theirs.array(theirs.tensor(theirs.preprocess(pixels)[None]))
         distance = np.inf if left.shape != right.shape else float(np.abs(left - right).max() / np.abs(left).max())
         if not distance <= farthest:
             farthest, where = distance, f"{sample.name}: {_describe(left)} by the reference, {_describe(right)}"
@@ -56,6 +61,12 @@ def validation_data(subject: Subject) -> Evidence:
     ]
     remarks = [f"{len(samples)} pictures of {subject.dataset.name}"]
     return Evidence(checks=checks, remarks=remarks, explain=lambda: _explain(subject, ours, theirs))
+
+
+def _enlarge(pixels: Array) -> Array:
+    """Pixels (H, W, 3) of Cityscapes' size: a smaller picture as often as it takes."""
+    times = [-(-full // side) for full, side in zip(FULL_SIZE, pixels.shape[:2], strict=True)]
+    return np.tile(pixels, (*times, 1))[: FULL_SIZE[0], : FULL_SIZE[1]] if max(times) > 1 else pixels
 
 
 def _explain(subject: Subject, ours: Side, theirs: Side) -> Cause | None:
@@ -99,7 +110,7 @@ def metric(subject: Subject) -> Evidence:
         _pixels("pixels that the two confusion matrices disagree on", int(np.abs(tables[0] - tables[1]).sum()) // 2),
         Check(name="mIoU difference", measured=abs(scores[0] - scores[1]), limit=EXACT, reason=EXACT_REASON),
         *subject.forms[1].check_corners(subject.preprocessing.align_corners, "metric"),
-        *_windows(subject),
+        *compare_inference(subject),
         *(_compare_metric(*one) for one in own.items()),
     ]
     remarks = [f"mIoU {scores[0]:.4%} and {scores[1]:.4%} on {tables[0].sum()} pixels"]
@@ -115,21 +126,6 @@ def metric(subject: Subject) -> Evidence:
         reference={name: np.array(expected) for name, (_, expected) in measured.items()},
     )
     return Evidence(checks=checks, remarks=remarks, hand_in=hand_in)
-
-
-def _windows(subject: Subject) -> list[Check]:
-    """Of a config that evaluates by sliding windows: their size and stride against the protocol of the family."""
-    facts = subject.port_kit["metric"].facts
-    protocol = protocol_for(subject.family)
-    if not facts.get("is_slide") or protocol.window is None:
-        return []
-    expected = [protocol.window] * 2 + [stride_of(protocol.window, protocol.overlap)] * 2
-    actual = [int(side) for name in ("crop_size", "stride") for side in facts.get(name, (0, 0))]
-    detail = f"the port's {actual}, the reference's {expected}: crop and stride, in pixels"
-    different = sum(own != wanted for own, wanted in zip(actual, expected, strict=True))
-    return [
-        Check(name="sliding windows", measured=different, limit=EXACT, reason="sizes are whole pixels", detail=detail)
-    ]
 
 
 def _given_metric(subject: Subject, sides: Sequence[Side]) -> dict[str, tuple[float, float]]:

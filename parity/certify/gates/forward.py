@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from parity.certify.gate import Check, Evidence, HandIn
 from parity.certify.limits import EXACT
 from parity.certify.subject import Subject
 from parity.engine.harness import compare_models
 from parity.networks.inputs import DEFAULT_SIZES, make_images
 from parity.reports.reprod_log import ForwardLog
-from parity.verdicts.report import Report
+from parity.verdicts.report import Report, name_both
 from twins.tolerances import FLOAT32_NOISE_RATIO, FLOAT64_RELATIVE
 
 LIMITS = {
@@ -25,7 +27,7 @@ def run(subject: Subject) -> Evidence:
     report = compare_models(
         ours.model, theirs.model, inputs, pairs=subject.pairing, progress=subject.progress, sink=log
     )
-    checks = [_faults(report)]
+    checks = [_faults(report), *_layers(report)]
     for dtype, (limit, reason) in LIMITS.items():
         layers = [layer for layer in report.layers if layer.dtype == dtype]
         for mode in ("isolated", "free"):
@@ -43,6 +45,25 @@ def run(subject: Subject) -> Evidence:
                 )
     port, reference = log.outputs
     return Evidence(checks=checks, remarks=[report.summary], hand_in=HandIn(reference=reference, port=port))
+
+
+def _layers(report: Report) -> list[Check]:
+    """One for each layer that is itself wrong, with its cause where there is one."""
+    found = []
+    for guilty in report.guilty:
+        place = guilty.path, guilty.call, guilty.dtype, "isolated"
+        apart = [one.comparison.relative for one in report.layers if (one.path, one.call, one.dtype, one.mode) == place]
+        cause = f"; {guilty.cause.text}" if guilty.cause is not None else ""
+        found.append(
+            Check(
+                name=f"layer {name_both(guilty.port, guilty.path)}",
+                measured=max(apart, default=math.inf),
+                limit=EXACT,
+                reason="a layer given the reference's input answers for itself",
+                detail=f"{guilty.reason}{cause}",
+            )
+        )
+    return found
 
 
 def _faults(report: Report) -> Check:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
 from parity.certify.causes.criteria import Edit
-from parity.certify.causes.engine import Asked, Numbers, explain
+from parity.certify.causes.engine import Asked, Hypothesis, Numbers, explain
 from parity.certify.causes.loss import Measure, propose
+from parity.certify.causes.recipes import propose_recipes
 from parity.certify.criteria import STRATEGIES, Case, Measured, make_cases, measure, resize
 from parity.certify.gate import Check, Evidence, HandIn
 from parity.certify.limits import LOSS, LOSS_REASON, SINGLE_LOSS, SINGLE_LOSS_REASON
@@ -20,7 +22,7 @@ from parity.certify.subject import Subject
 from parity.networks.user import describe
 from parity.verdicts.report import Cause
 from recipe.ohem import Mining
-from recipe.recipe import LOSSES
+from recipe.recipe import Recipe
 
 Tried = tuple[Mining | None, Case, str]
 """A criterion on a case, and what both are called."""
@@ -80,8 +82,7 @@ def run(subject: Subject) -> Evidence:
         own = subject.reference_kit["loss"].run
         name = subject.loss_name if own is None else "the reference's own"
         tried = [(subject.mining, case, f"{name}, {case.name}") for case in make_cases(subject, mining=True)]
-        chosen = "asked for" if subject.loss_recipe is not None else "the nearest published; --recipe names another"
-        remarks = [f"held against the {subject.family} recipe with {name}, {chosen}"] if own is None else []
+        remarks = [subject.chosen_recipe] if own is None else []
         corners = subject.forms[1].check_corners(subject.preprocessing.align_corners, "loss")
     compared = [_compare(subject, sides, one) for one in tried]
     checks = [*corners, *(check for one in compared for check in one.checks)]
@@ -142,10 +143,26 @@ def _explain(subject: Subject, sides: tuple[Side, Side], compared: Sequence[_Com
     if subject.gives("loss") and subject.loss_recipe is None:
         bases |= {
             f" (of {name}, which is meant)": (measure_by(mining, given=True), mining is not None)
-            for name, mining in LOSSES.items()
+            for name, mining in subject.recipe.losses.items()
             if name != subject.loss_name
         }
-    return explain(asked, propose(asked, bases))
+    return explain(asked, chain([_of_other_recipes(subject, sides[0])], propose(asked, bases)))
+
+
+def _of_other_recipes(subject: Subject, side: Side) -> Iterator[Hypothesis]:
+    """Several mistakes at once, where they make another published loss."""
+
+    def measure_by(recipe: Recipe, name: str, key: tuple[Tried, bool]) -> Numbers:
+        (_, case, what), gradients = key
+        own, side.recipe = side.recipe, recipe
+        try:
+            made = _measure(subject, side, (recipe.losses.get(name), case, what), backward=gradients)
+        finally:
+            side.recipe = own
+        return _numbers(case, made, gradients)
+
+    if subject.gives("loss"):
+        yield from propose_recipes(subject.recipe, subject.loss_name, measure_by)
 
 
 def _resize(subject: Subject, case: Case) -> Case:

@@ -16,6 +16,8 @@ from parity.certify.limits import (
     DIVERGENCE_REASON,
     LOSS,
     LOSS_REASON,
+    STATISTIC,
+    STATISTIC_REASON,
     STEP,
     STEP_REASON,
     TRAJECTORY,
@@ -24,7 +26,7 @@ from parity.certify.limits import (
 from parity.certify.measure import Found, greatest, noise_ratio, relative, worst
 from parity.certify.outputs import in_order
 from parity.certify.sides import STATISTICS, Side
-from parity.certify.state import load_state, velocities
+from parity.certify.state import load_state, statistics_of, velocities
 from parity.certify.subject import Subject
 from parity.reports.reprod_log import THRESHOLD
 from twins.tolerances import FLOAT32_NOISE_RATIO
@@ -180,7 +182,7 @@ def _follow(subject: Subject, side: Side, batches: Sequence[Batch], name: str) -
         subject.progress(f"training, {name}, step {number} / {len(batches)}")
         run.losses.append(_step(side, trainer, batch, subject.num_classes))
         if number == 1:
-            run.statistics = {name: array for name, array in side.state().items() if name.endswith(STATISTICS)}
+            run.statistics = statistics_of(side)
     return run
 
 
@@ -189,8 +191,7 @@ def _isolated(subject: Subject, batches: Sequence[Batch]) -> list[Check]:
     ours, theirs = subject.torch(), subject.paddle()
     trainers = [_trainer(subject, side) for side in (ours, theirs)]
     classes = subject.num_classes
-    state: Found = 0.0, ""
-    loss: Found = 0.0, ""
+    found = dict[str, Found].fromkeys(("loss", "step", "statistics"), (0.0, ""))
     for number, batch in enumerate(batches, 1):
         subject.progress(f"training, isolated, step {number} / {len(batches)}")
         if number > 1:
@@ -200,13 +201,15 @@ def _isolated(subject: Subject, batches: Sequence[Batch]) -> list[Check]:
             load_state(theirs, ours.state())
             velocities(theirs, trainers[1], kept)
         losses = [_step(side, trainer, batch, classes) for side, trainer in zip((ours, theirs), trainers, strict=True)]
-        loss = max(loss, (relative(losses[1], losses[0]), f"step {number}"))
-        expected = ours.state()
-        distance, where = worst(theirs.state(), expected, greatest(expected))
-        state = max(state, (distance, f"step {number}, {where}"))
+        made = {"loss": (relative(losses[1], losses[0]), "")}
+        expected, actual = ours.state(), theirs.state()
+        for kind, is_statistic in (("step", False), ("statistics", True)):
+            chosen = {name: array for name, array in expected.items() if name.endswith(STATISTICS) == is_statistic}
+            made[kind] = worst({name: actual[name] for name in chosen}, chosen, greatest(chosen))
+        for kind, (distance, where) in made.items():
+            found[kind] = max(found[kind], (distance, f"step {number}{where and f', {where}'}"))
+    limits = {"loss": (LOSS, LOSS_REASON), "step": (STEP, STEP_REASON), "statistics": (STATISTIC, STATISTIC_REASON)}
     return [
-        Check(name="loss from the reference's state", measured=loss[0], limit=LOSS, reason=LOSS_REASON, detail=loss[1]),
-        Check(
-            name="step from the reference's state", measured=state[0], limit=STEP, reason=STEP_REASON, detail=state[1]
-        ),
+        Check(name=f"{kind} from the reference's state", measured=measured, limit=limit, reason=reason, detail=where)
+        for (kind, (measured, where)), (limit, reason) in zip(found.items(), limits.values(), strict=True)
     ]

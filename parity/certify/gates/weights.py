@@ -7,6 +7,9 @@ from parity.certify.gate import Check, Evidence
 from parity.certify.limits import EXACT, EXACT_REASON
 from parity.certify.subject import Subject
 
+LISTED = 20
+"""Names before the rest is counted."""
+
 
 def run(subject: Subject) -> Evidence:
     """Count the tensors that differ after conversion, that have no counterpart, and that do not come back."""
@@ -49,5 +52,6 @@ def _lost(subject: Subject) -> list[str]:
 
 
 def _count(name: str, found: list[str]) -> Check:
-    detail = f"first {found[0]}" if found else ""
+    more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+    detail = f"first {', '.join(found[:LISTED])}{more}" if found else ""
     return Check(name=name, measured=len(found), limit=EXACT, reason=EXACT_REASON, detail=detail)

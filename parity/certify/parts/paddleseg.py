@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import random
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
@@ -14,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from converter.errors import InputError
 from parity.certify.charts import make_chart
+from parity.certify.parts.evaluation import Evaluation
 from parity.certify.parts.kit import BUILT, Kit, Part, carried_by_the_optimiser, code_of
 from parity.certify.parts.loaders import FULL_SIZE, SMALL_SIZE, Pair, Source
 from parity.networks.port import only_logging_errors
@@ -41,13 +45,13 @@ def read_config(path: Path) -> Kit:
     config = SegConfig(path)
     return {
         **dict.fromkeys(BUILT, config.part("model", None)),
-        "preprocessing": config.part("val_dataset", config.preprocess),
+        "preprocessing": config.part("val_dataset", config.preprocess, pads=True),
         "loss": config.part("loss", config.loss),
         "optimiser": config.part("optimizer", config.optimiser),
         "regularisation": config.part("optimizer", config.optimiser),
         "schedule": config.part("lr_scheduler", carried_by_the_optimiser, iterations=config.builder.config.iters),
         "loader": config.part("train_dataset", ConfigSource(config), batch=config.builder.config.batch_size),
-        "metric": config.part("val_dataset", config.metric, **config.builder.config.test_config),
+        "metric": config.part("val_dataset", config.evaluation),
     }
 
 
@@ -70,6 +74,19 @@ class SegConfig:
         self.path = path
         with _building():
             self.builder = make_builder(path)
+        for section in ("train_dataset", "val_dataset"):
+            self._check_arguments(section)
+
+    def _check_arguments(self, section: str) -> None:
+        """Raise InputError if the data set of `section` cannot be made of its settings; its files need not be there."""
+        settings = dict(self.builder.config.dic.get(section) or {})
+        kind = self._component(str(settings.pop("type", "")))
+        if kind is None:
+            return
+        try:
+            inspect.signature(kind).bind(**settings)
+        except TypeError as error:
+            raise InputError(f"{self.path}: {section}: {kind.__name__} {error}") from None
 
     def part(self, section: str, run: Any, **facts: Any) -> Part:
         """The part that `section` describes: its code is that of the components named there."""
@@ -93,7 +110,8 @@ class SegConfig:
         training = importlib.import_module("paddleseg.core.train")
         from paddleseg_port.compat import left_dtype_decides
 
-        with left_dtype_decides():
+        with left_dtype_decides(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PaddleSeg calls what newer Paddles deprecate
             losses = training.loss_computation(list(outputs), labels, None, self._losses)
         return sum(losses[1:], start=losses[0])
 
@@ -109,19 +127,31 @@ class SegConfig:
             settings["type"] = "Momentum"
         with _building(), explains(self.path):
             rates = SegBuilder(self.builder.config).lr_scheduler
-        return self.build(settings)(model, rates)
+            return self.build(settings)(model, rates)
 
     def preprocess(self, pixels: Array) -> Array:
         """RGB pixels (H, W, 3) uint8 -> (C, H, W) by the transforms of the validation set."""
-        labels = np.zeros(pixels.shape[:2], np.uint8)
-        return self.transform("val_dataset", pixels, labels)[0]
+        return self._shown(pixels)[0]
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """From pixels to the mIoU."""
+        ignored = self.builder.config.dic.get("val_dataset", {}).get("ignore_index", 255)
+        return Evaluation(self._shown, ignored, dict(self.builder.config.test_config))
+
+    def _shown(self, pixels: Array) -> tuple[Array, list[Any]]:
+        """Image (C, h, w) of RGB pixels (H, W, 3) by the transforms of the validation set, and its `trans_info`."""
+        data = self._apply("val_dataset", pixels, np.zeros(pixels.shape[:2], np.uint8), 1)
+        return np.asarray(data["img"]), data["trans_info"]
 
     def transform(self, section: str, pixels: Array, labels: Array, shrink: int = 1) -> Pair:
         """Image (C, h, w) and labels (h, w) by the transforms of `section`, their crops divided by `shrink`."""
-        compose = self._transforms(section, shrink)
-        data = {"img": pixels[..., ::-1].astype("float32"), "label": labels, "gt_fields": ["label"], "trans_info": []}
-        found = compose(data)
+        found = self._apply(section, pixels, labels, shrink)
         return np.asarray(found["img"]), np.asarray(found["label"])
+
+    def _apply(self, section: str, pixels: Array, labels: Array, shrink: int) -> dict[str, Any]:
+        data = {"img": pixels[..., ::-1].astype("float32"), "label": labels, "gt_fields": ["label"], "trans_info": []}
+        return dict(self._transforms(section, shrink)(data))
 
     def _transforms(self, section: str, shrink: int) -> Any:
         from paddleseg.transforms import Compose
@@ -140,13 +170,6 @@ class SegConfig:
         """Whether the training transforms do the same to a small chart."""
         types = [one["type"] for one in self.builder.config.dic.get("train_dataset", {}).get("transforms", [])]
         return all(kind in RELATIVE for kind in types) and "RandomPaddingCrop" in types
-
-    def metric(self, predictions: Any, labels: Any, num_classes: int) -> Array:
-        """The mIoU as PaddleSeg's `evaluate` sums it up."""
-        from paddleseg.utils import metrics
-
-        areas = metrics.calculate_area(predictions.unsqueeze(1), labels.unsqueeze(1), num_classes, 255)
-        return np.asarray(metrics.mean_iou(*areas)[1], np.float64)
 
     def _components(self, settings: Any) -> Iterator[type]:
         """The classes that `settings` name, outermost first."""

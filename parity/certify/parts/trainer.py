@@ -53,7 +53,7 @@ class GivenTrainer:
         """Within, the rate is what it is to be; afterwards again what the schedule made it."""
         own = self.rate
         factor = self._share if self._hold is None else self._hold / own if own else 1.0
-        _scale_rate(self.optimiser, factor)
+        _scale_rate(self.optimiser, factor, exactly=None if own else self._hold)
         try:
             yield
         finally:

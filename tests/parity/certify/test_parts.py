@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from parity.certify.parts.kit import Part
 from parity.certify.parts.loaders import FunctionSource
 from parity.certify.subject import Subject
 from parity.errors import ParityInputError
+from parity.mutants import functions
+from parity.mutants.mutant import Mutant
+from parity.mutants.run import Bench
 from recipe.augmentation import Augmentation
 from tests.parity.certify.cases import make_subject, outcome_of
-from tests.parity.certify.wrong_parts import MISTAKES
 
 OWN = "tests.parity.certify.own_parts:"
 PORT = "tests.parity.renamed_port:build"
@@ -157,17 +160,17 @@ def test_a_users_error_names_its_line(tmp_path: Path) -> None:
     assert "(broken.py:2)" in outcome.reason
 
 
-@pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_in_a_function_fails_at_its_gate(name: str, folder: Path) -> None:
-    part, gate = MISTAKES[name]
-    outcome = judge(folder, gate, **{part: f"tests.parity.certify.wrong_parts:{name}"})
-    assert outcome.verdict == "failed", outcome.reason
+@pytest.mark.parametrize("entry", [*functions.MUTANTS, *functions.EQUIVALENTS], ids=lambda entry: entry.name)
+def test_a_mistake_in_a_function_fails_at_its_gate(entry: Mutant) -> None:
+    """At none of the gates of parts before it; and a right one at none."""
+    outcome = bench().certify(entry)
+    assert outcome.caught != entry.is_equivalent, outcome.sentence
+    assert outcome, (outcome.guilty, outcome.causes)
 
 
-@pytest.mark.parametrize("name", ["decay_of_another_recipe", "decay_by_name"])
-def test_a_mistake_in_decay_is_not_blamed_on_the_optimiser(name: str, folder: Path) -> None:
-    outcome = judge(folder, "optimiser", optimiser=f"tests.parity.certify.wrong_parts:{name}")
-    assert outcome, outcome.reason
+@cache
+def bench() -> Bench:
+    return Bench()
 
 
 def augment(root: str, **changes: Any) -> Any:

@@ -17,7 +17,7 @@ from parity.mutants.run import Bench, Outcome, is_pinned, run_catalogue, select
 from parity.mutants.tables import print_outcomes, render_markdown, summarise
 from parity.verdicts.incumbents import CRITERIA
 
-MISTAKES = [entry for theme, group in MUTANTS.items() for entry in group if theme != "training"]
+MISTAKES = [entry for group in MUTANTS.values() for entry in group if not entry.is_of_training]
 IDLE = Mutant(name="idle", description="Nothing at all.", apply=lambda port: None, guilty=("head.attention",))
 
 ISOLATED = {"mode": "isolated", "dtypes": ("float64",)}

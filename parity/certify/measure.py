@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-Found = tuple[float, str]
+Distance = tuple[float, str]
+"""A figure, and where it is."""
 
 
-def worst(actual: Mapping[str, Array], expected: Mapping[str, Array], scales: Mapping[str, float]) -> Found:
+def worst(actual: Mapping[str, Array], expected: Mapping[str, Array], scales: Mapping[str, float]) -> Distance:
     """Greatest |difference| over its scale, and the name. Infinite where names or shapes differ; NaN for a NaN."""
     for name in expected.keys() ^ actual.keys():
         return math.inf, f"{name} is on one side only"

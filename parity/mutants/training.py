@@ -25,7 +25,7 @@ def biased_running_variance(side: PaddleSide) -> None:
         norm.forward = _own_in_training(norm)
 
 
-@training_mutant(MUTANTS, "forward")
+@training_mutant(MUTANTS, "forward", "momentum")
 def statistics_momentum_inverted(side: PaddleSide) -> None:
     """BatchNorm is given torch's momentum, which is the complement of Paddle's."""
     for norm in _norms(side):
@@ -45,13 +45,13 @@ def evaluation_mode_while_training(side: PaddleSide) -> None:
     side.train = partly  # type: ignore[method-assign]
 
 
-@training_mutant(MUTANTS, "forward")
+@training_mutant(MUTANTS, "forward", "kind of dropout")
 def dropout_of_elements(side: PaddleSide) -> None:
     """Dropout drops single elements, where the reference drops whole channels."""
     _become_dropout(side, axis=None, mode="upscale_in_train")
 
 
-@training_mutant(MUTANTS, "forward")
+@training_mutant(MUTANTS, "forward", "dropout downscales")
 def dropout_not_scaled(side: PaddleSide) -> None:
     """What dropout keeps is not scaled up while training."""
     _become_dropout(side, axis=[0, 1], mode="downscale_in_infer")

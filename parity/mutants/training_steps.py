@@ -81,7 +81,7 @@ def pixels_as_rgb(side: PaddleSide) -> None:
     side.preprocess = lambda pixels: preprocess(pixels[..., ::-1])  # type: ignore[method-assign]
 
 
-@training_mutant(MUTANTS, "metric")
+@training_mutant(MUTANTS, "metric", "void counted")
 def void_counted_in_the_metric(side: PaddleSide) -> None:
     """Ignored pixels count as pixels of class 0."""
     confusion = side.confusion

@@ -28,11 +28,11 @@ from parity.certify.limits import (
     STATISTIC,
     STATISTIC_REASON,
 )
-from parity.certify.measure import Found, greatest, layer_scales, worst
+from parity.certify.measure import Distance, greatest, layer_scales, worst
 from parity.certify.outputs import in_order
 from parity.certify.sides import STATISTICS, Side
 from parity.certify.subject import Subject
-from parity.verdicts.report import Cause
+from parity.verdicts.found import Found
 
 Array = np.ndarray[Any, Any]
 
@@ -84,12 +84,12 @@ def _run(subject: Subject, checks: list[Check]) -> Evidence:
     return Evidence(
         checks=[*checks, *whole, statistics],
         remarks=remarks,
-        explain=lambda: _explain_statistics(before, *states) if others else None,
+        explain=lambda: _explain_statistics(before, *states) if others else Found(),
         hand_in=_hand_in(*gradients),
     )
 
 
-def _explain_statistics(before: dict[str, Array], *states: dict[str, Array]) -> Cause | None:
+def _explain_statistics(before: dict[str, Array], *states: dict[str, Array]) -> Found:
     """Why statistics alone are others."""
     ours, theirs = ({name: one for name, one in state.items() if name.endswith(STATISTICS)} for state in states)
     return explain([Asked("a pass", theirs, ours, STATISTIC)], propose_statistics(before, ours, theirs))
@@ -147,14 +147,14 @@ def _guess(before: Array, ours: Array, theirs: Array) -> str:
 
 def _free(sides: tuple[Side, Side], recordings: list[Recording]) -> Check:
     """On the way back: the last module forwards is the first backwards."""
-    first: Found | None = None
-    most: Found = 0.0, ""
+    first: Distance | None = None
+    most: Distance = 0.0, ""
     for key in reversed(recordings[0].calls):
         expected = recordings[0].gradients(sides[0], key)
         if not expected:
             continue
         if key not in recordings[1].calls:
-            found: Found = math.inf, f"{key[0]} is never called"
+            found: Distance = math.inf, f"{key[0]} is never called"
         else:
             actual = recordings[1].gradients(sides[1], key)
             for name in recordings[0].overwritten(key) | recordings[1].overwritten(key):
@@ -169,8 +169,8 @@ def _free(sides: tuple[Side, Side], recordings: list[Recording]) -> Check:
 
 
 def _isolated(subject: Subject, sides: tuple[Side, Side], recordings: list[Recording]) -> Check:
-    first: Found | None = None
-    most: Found = 0.0, ""
+    first: Distance | None = None
+    most: Distance = 0.0, ""
     for key, call in recordings[0].calls.items():
         upstream = [output.grad if call.is_kept(output) else None for output in call.outputs]
         if any(gradient is None for gradient in upstream):
@@ -190,7 +190,7 @@ def _isolated(subject: Subject, sides: tuple[Side, Side], recordings: list[Recor
     )
 
 
-def _replay(sides: tuple[Side, Side], calls: list[Call | None], upstream: list[Array]) -> Found:
+def _replay(sides: tuple[Side, Side], calls: list[Call | None], upstream: list[Array]) -> Distance:
     """Both calls with the reference's inputs, each with its own other arguments."""
     expected, actual = calls
     assert expected is not None
@@ -210,7 +210,7 @@ def _replay(sides: tuple[Side, Side], calls: list[Call | None], upstream: list[A
 
 def _distance(
     ours: tuple[dict[str, Array], dict[str, Array]], theirs: tuple[dict[str, Array], dict[str, Array]]
-) -> Found:
+) -> Distance:
     """Of outputs on their own scale, of gradients on that of their layer's (an input's on its own)."""
     scales = {**greatest(ours[0]), **layer_scales(ours[1])}
     scales |= {name: value for name, value in greatest(ours[1]).items() if name.startswith("input")}
@@ -275,5 +275,5 @@ def _zero(ours: dict[str, Array], theirs: dict[str, Array]) -> list[str]:
     return [f"gradients that are zero by analysis: {', '.join(names)}"] if names else []
 
 
-def _check(name: str, found: Found) -> Check:
+def _check(name: str, found: Distance) -> Check:
     return Check(name=name, measured=found[0], limit=GRADIENT, reason=GRADIENT_REASON, detail=found[1])

@@ -14,6 +14,7 @@ from zlib import crc32
 import numpy as np
 
 from parity.certify.causes.engine import Asked, explain
+from parity.certify.causes.readings import explain_settings
 from parity.certify.causes.schedules import propose_schedules
 from parity.certify.causes.updates import propose_decays, propose_updates
 from parity.certify.gate import Check, Evidence
@@ -22,7 +23,7 @@ from parity.certify.measure import greatest, worst
 from parity.certify.sides import Side
 from parity.certify.state import load_values
 from parity.certify.subject import Subject
-from parity.verdicts.report import Cause
+from parity.verdicts.found import Found
 
 Array = np.ndarray[Any, Any]
 
@@ -96,7 +97,9 @@ def learning_rate(subject: Subject) -> Evidence:
     return Evidence(
         checks=[length, *checks],
         remarks=[f"{recipe.steps} steps from {recipe.base_rate:g} to {expected[-1]:.3g}"],
-        explain=lambda: None if given or all(checks) else explain([asked], propose_schedules(asked, recipe)),
+        explain=lambda: (
+            explain_settings([length]) if given or all(checks) else explain([asked], propose_schedules(asked, recipe))
+        ),
     )
 
 
@@ -149,11 +152,13 @@ def _sample(arrays: Mapping[str, Array]) -> dict[str, Array]:
     }
 
 
-def _explain(subject: Subject, compared: _Compared, *, decay: bool) -> Cause | None:
+def _explain(subject: Subject, compared: _Compared, *, decay: bool) -> Found:
     """Why updates are others: what another rule makes of the same gradients, where the reference's is the recipe's."""
     if subject.reference_kit["optimiser"].run is not None:
-        return None
-    asked = [Asked(step, own, expected, UPDATE) for step, (expected, own) in enumerate(compared.steps)]
+        return Found()
+    asked = [
+        Asked(step, own, expected, UPDATE, f"step {step + 1}") for step, (expected, own) in enumerate(compared.steps)
+    ]
     if decay:
         return explain(asked, propose_decays(asked, compared.start, subject.recipe))
     gradients = [_gradients(subject, compared.start, step, 1.0) for step in range(STEPS)]

@@ -21,7 +21,7 @@ from parity.certify.limits import (
     TRAJECTORY,
     TRAJECTORY_REASON,
 )
-from parity.certify.measure import Found, greatest, noise_ratio, relative, worst
+from parity.certify.measure import Distance, greatest, noise_ratio, relative, worst
 from parity.certify.outputs import in_order
 from parity.certify.sides import STATISTICS, Side
 from parity.certify.state import load_state, velocities
@@ -189,8 +189,8 @@ def _isolated(subject: Subject, batches: Sequence[Batch]) -> list[Check]:
     ours, theirs = subject.torch(), subject.paddle()
     trainers = [_trainer(subject, side) for side in (ours, theirs)]
     classes = subject.num_classes
-    state: Found = 0.0, ""
-    loss: Found = 0.0, ""
+    state: Distance = 0.0, ""
+    loss: Distance = 0.0, ""
     for number, batch in enumerate(batches, 1):
         subject.progress(f"training, isolated, step {number} / {len(batches)}")
         if number > 1:

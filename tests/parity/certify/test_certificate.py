@@ -18,6 +18,7 @@ from parity.certify.gate import Check, Evidence, NotRunError, Outcome, not_run, 
 from parity.certify.tables import print_certificate, summarise
 from parity.errors import ParityInputError
 from parity.reports.html.certificate import render, write_page
+from parity.verdicts.found import Found
 from parity.verdicts.report import Cause
 from tests.parity.certify.cases import gate_of
 
@@ -63,7 +64,7 @@ def test_keys() -> None:
     assert {"versions", "threads", "flags"} <= content["environment"].keys()
     assert [gate["name"] for gate in content["gates"]] == list(GATES)
     assert all(
-        list(g) == ["name", "verdict", "measured", "limit", "reason", "seconds", "code", "cause"]
+        list(g) == ["name", "verdict", "measured", "limit", "reason", "seconds", "code", "cause", "tried", "facts"]
         for g in content["gates"]
     )
 
@@ -202,7 +203,7 @@ def test_reasons_stand_below_the_table_in_60_columns() -> None:
 
 def test_the_cause_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cause = Cause(name="sum", text="it adds", fix="divide", residual=2e-15, proved=True, before=1.0)
-    evidence = Evidence(checks=[check(2.0)], explain=lambda: cause)
+    evidence = Evidence(checks=[check(2.0)], explain=lambda: Found(cause))
     certificate = make_certificate(replaced={"loss": run_gate(gate_of(lambda subject: evidence, "loss"), None)})
     print_certificate(certificate)
     text = capsys.readouterr().out

@@ -125,7 +125,7 @@ def other_scales(side: PaddleSide) -> None:
     _edit_augmentation(side, lambda own: replace(own, scales=scales))
 
 
-@training_mutant(MUTANTS, "initialisation")
+@training_mutant(MUTANTS, "initialisation", "initial weights and initial biases")
 def paddles_initial_values(side: PaddleSide) -> None:
     """Convolutions begin as Paddle's do, not as the family's."""
     side.initialise = lambda family: initialise(side.model, "paddleseg")  # type: ignore[method-assign]

@@ -158,7 +158,7 @@ def propose_decays(asked: Sequence[Asked], values: Numbers, recipe: Recipe) -> I
     def is_bias(name: str) -> bool:
         return name.endswith("bias")
 
-    is_norm = _norms(values)
+    is_norm = find_norms(values)
     groups: tuple[tuple[str, str, Named], ...] = (
         ("", "", lambda name: False),
         ("biases", "biases do not decay", is_bias),
@@ -200,7 +200,7 @@ def _say_decay(found: float, own: float) -> str:
     return f"decay is {found:g}, the reference's is {own:g}{twice}"
 
 
-def _norms(values: Numbers) -> Named:
+def find_norms(values: Numbers) -> Named:
     """Whether a name is of a layer whose weight has one dimension: a norm."""
     flat = {name.rpartition(".")[0] for name, value in values.items() if name.endswith("weight") and value.ndim == 1}
     return lambda name: name.rpartition(".")[0] in flat

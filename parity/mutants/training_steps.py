@@ -106,19 +106,19 @@ class _PadsWithClassZero(Augmentation):
         return image, np.where((target == 255) & ~image.any(0), 0, target)
 
 
-@training_mutant(MUTANTS, "training data")
+@training_mutant(MUTANTS, "training data", "mirrored without labels")
 def labels_not_mirrored(side: PaddleSide) -> None:
     """Pixels are mirrored without their labels."""
     _edit_augmentation(side, lambda own: _MirrorsPixelsOnly(**vars(own)))
 
 
-@training_mutant(MUTANTS, "training data")
+@training_mutant(MUTANTS, "training data", "padding learnt")
 def padding_learnt(side: PaddleSide) -> None:
     """Padded pixels are labelled as class 0, not ignored."""
     _edit_augmentation(side, lambda own: _PadsWithClassZero(**vars(own)))
 
 
-@training_mutant(MUTANTS, "training data")
+@training_mutant(MUTANTS, "training data", "scales")
 def other_scales(side: PaddleSide) -> None:
     """Pictures are scaled from 0.5 to 2, as PaddleSeg does."""
     scales = tuple(0.5 + step / 4 for step in range(7))

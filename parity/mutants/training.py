@@ -32,7 +32,7 @@ def statistics_momentum_inverted(side: PaddleSide) -> None:
         norm._momentum = 1 - norm._momentum
 
 
-@training_mutant(MUTANTS, "backward")
+@training_mutant(MUTANTS, "backward", "evaluation mode")
 def evaluation_mode_while_training(side: PaddleSide) -> None:
     """BatchNorm stays in evaluation mode, as when a backbone is frozen by habit."""
     train = side.train
@@ -57,13 +57,13 @@ def dropout_not_scaled(side: PaddleSide) -> None:
     _become_dropout(side, axis=[0, 1], mode="downscale_in_infer")
 
 
-@training_mutant(MUTANTS, "backward")
+@training_mutant(MUTANTS, "backward", "detached")
 def residual_detached(side: PaddleSide) -> None:
     """No gradient flows through the shortcut of one block."""
     side.modules["backbone.stage3.1.residual"].module.forward = lambda left, right: left + right.detach()
 
 
-@training_mutant(MUTANTS, "backward")
+@training_mutant(MUTANTS, "backward", "detached")
 def attention_detached(side: PaddleSide) -> None:
     """No gradient flows through the features that the attention adds its values to."""
     attention = side.modules["head.attention"].module

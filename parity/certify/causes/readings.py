@@ -11,6 +11,7 @@ from parity.verdicts.report import Cause
 SETTINGS = {
     "resize of logits": ("align_corners", "resize the logits as the family does"),
     "sliding windows": ("sliding windows", "evaluate by the reference's windows"),
+    "dropouts of another kind": ("kind of dropout", "drop what the reference drops"),
     "iterations": ("iterations", "train for as many iterations as the reference"),
 }
 """Check -> what the setting is called, and what to do."""

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from parity.certify.calls import Call, Recording, observable, recording, replay
+from parity.certify.calls import Call, Key, Recording, observable, recording, replay
+from parity.certify.causes.backward import explain_pass, gather_numbers, upstream_of
 from parity.certify.causes.engine import Asked, explain
+from parity.certify.causes.readings import explain_settings
 from parity.certify.causes.statistics import propose_statistics
 from parity.certify.dropout import functions_drop_nothing, is_dropout, kind_of
 from parity.certify.gate import Check, Evidence, HandIn
@@ -63,14 +65,14 @@ def _run(subject: Subject, checks: list[Check]) -> Evidence:
     count = _count(outputs)
     if not count:
         return Evidence(checks=[*checks, count])
-    reached = _go_back(subject, sides, outputs, labels)
+    reached, upstream = _go_back(subject, sides, outputs, labels)
     gradients, states = [side.gradients() for side in sides], [side.state() for side in sides]
     whole = [
         _free(sides, recordings),
         reached,
         _check("parameters", worst(gradients[1], gradients[0], layer_scales(gradients[0]))),
     ]
-    isolated = _isolated(subject, sides, recordings)
+    isolated, guilty = _isolated(subject, sides, recordings)
     remarks = _zero(*gradients)
     if all(whole) and not isolated:
         remarks.append(
@@ -81,12 +83,20 @@ def _run(subject: Subject, checks: list[Check]) -> Evidence:
         checks.append(isolated)
     statistics = _statistics(before, *states)
     others = all([*checks, *whole])
-    return Evidence(
-        checks=[*checks, *whole, statistics],
-        remarks=remarks,
-        explain=lambda: _explain_statistics(before, *states) if others else Found(),
-        hand_in=_hand_in(*gradients),
-    )
+
+    def explain_why() -> Found:
+        if others:
+            return _explain_statistics(before, *states)
+        if all(whole):
+            return explain_settings(checks)
+        with functions_drop_nothing():
+            numbers = [
+                gather_numbers(side, own, state) for side, own, state in zip(sides, outputs, states, strict=True)
+            ]
+            return explain_pass(subject, sides, recordings, guilty, upstream, numbers)
+
+    hand_in = _hand_in(*gradients)
+    return Evidence(checks=[*checks, *whole, statistics], remarks=remarks, explain=explain_why, hand_in=hand_in)
 
 
 def _explain_statistics(before: dict[str, Array], *states: dict[str, Array]) -> Found:
@@ -112,21 +122,27 @@ def _count(outputs: list[list[Any]]) -> Check:
     return Check(name="number of outputs", measured=difference, limit=EXACT, reason=EXACT_REASON, detail=detail)
 
 
-def _go_back(subject: Subject, sides: tuple[Side, Side], outputs: list[list[Any]], labels: Array) -> Check:
-    """Send the gradients of the reference's loss back through both networks; returns the outputs' comparison."""
+def _go_back(
+    subject: Subject, sides: tuple[Side, Side], outputs: list[list[Any]], labels: Array
+) -> tuple[Check, list[Array]]:
+    """Send the gradients of the reference's loss back through both networks; returns the outputs' comparison, and them.
+
+    The reference's `outputs` become those at the port's size.
+    """
     reference, port = sides
     expected = subject.forms[1].bring(outputs[0], subject.size)
     for tensor in expected:
         reference.retain(tensor)
     reference.criterion()(tuple(expected), reference.tensor(labels)).backward()
-    upstream = [port.tensor(reference.array(tensor.grad)) for tensor in expected]
-    port.send_back(outputs[1], upstream)
+    upstream = [reference.array(tensor.grad) for tensor in expected]
+    port.send_back(outputs[1], [port.tensor(array) for array in upstream])
+    outputs[0] = expected
     arrays = [
         {f"output {number}": side.array(tensor) for number, tensor in enumerate(tensors)}
         for side, tensors in zip(sides, (expected, outputs[1]), strict=True)
     ]
     distance, where = worst(arrays[1], arrays[0], greatest(arrays[0]))
-    return Check(name="outputs", measured=distance, limit=GRADIENT, reason=GRADIENT_REASON, detail=where)
+    return Check(name="outputs", measured=distance, limit=GRADIENT, reason=GRADIENT_REASON, detail=where), upstream
 
 
 def _statistics(before: dict[str, Array], ours: dict[str, Array], theirs: dict[str, Array]) -> Check:
@@ -168,26 +184,28 @@ def _free(sides: tuple[Side, Side], recordings: list[Recording]) -> Check:
     return _check("layer by layer, free-running", first or most)
 
 
-def _isolated(subject: Subject, sides: tuple[Side, Side], recordings: list[Recording]) -> Check:
-    first: Distance | None = None
+def _isolated(subject: Subject, sides: tuple[Side, Side], recordings: list[Recording]) -> tuple[Check, Key | None]:
+    """With the first call that is itself wrong."""
+    guilty: Key | None = None
     most: Distance = 0.0, ""
     for key, call in recordings[0].calls.items():
-        upstream = [output.grad if call.is_kept(output) else None for output in call.outputs]
-        if any(gradient is None for gradient in upstream):
+        upstream = upstream_of(sides[0], call)
+        if upstream is None:
             continue
         subject.progress(f"backward, {call.name}")
-        found = _replay(sides, [call, recordings[1].calls.get(key)], [sides[0].array(one) for one in upstream])
+        found = _replay(sides, [call, recordings[1].calls.get(key)], upstream)
         most = max(most, found)
         if not found[0] <= ISOLATED_GRADIENT:
-            first = found
+            guilty, most = key, found
             break
-    return Check(
+    check = Check(
         name="layer by layer, isolated",
-        measured=(first or most)[0],
+        measured=most[0],
         limit=ISOLATED_GRADIENT,
         reason=ISOLATED_GRADIENT_REASON,
-        detail=(first or most)[1],
+        detail=most[1],
     )
+    return check, guilty
 
 
 def _replay(sides: tuple[Side, Side], calls: list[Call | None], upstream: list[Array]) -> Distance:

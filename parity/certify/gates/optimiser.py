@@ -19,7 +19,7 @@ from parity.certify.causes.schedules import propose_schedules
 from parity.certify.causes.updates import propose_decays, propose_updates
 from parity.certify.gate import Check, Evidence
 from parity.certify.limits import EXACT, EXACT_REASON, RATE, RATE_REASON, UPDATE, UPDATE_REASON
-from parity.certify.measure import greatest, worst
+from parity.certify.measure import greatest, sample, worst
 from parity.certify.sides import Side
 from parity.certify.state import load_values
 from parity.certify.subject import Subject
@@ -28,8 +28,6 @@ from parity.verdicts.found import Found
 Array = np.ndarray[Any, Any]
 
 STEPS = 3
-SAMPLE = 256
-"""Values of each parameter that are kept to look for a cause."""
 
 
 def optimiser(subject: Subject) -> Evidence:
@@ -130,7 +128,7 @@ class _Compared:
 def _compare(subject: Subject, what: str, *, decay: bool) -> _Compared:
     port, reference = subject.paddle(layers=False), subject.torch(layers=False)
     load_values(reference, port.values())
-    found = _Compared(_sample({name: reference.array(one) for name, one in reference.parameters.items()}))
+    found = _Compared(sample({name: reference.array(one) for name, one in reference.parameters.items()}))
     expected_steps, actual_steps = (_updates(subject, side, decay=decay) for side in (reference, port))
     for step, (expected, actual) in enumerate(zip(expected_steps, actual_steps, strict=True), 1):
         scales = greatest(expected)
@@ -140,16 +138,8 @@ def _compare(subject: Subject, what: str, *, decay: bool) -> _Compared:
             Check(name=f"{what}, step {step}", measured=distance, limit=UPDATE, reason=UPDATE_REASON, detail=detail)
         )
         found.changed = {n for n, v in scales.items() if v}, {n for n, v in greatest(actual).items() if v}
-        found.steps.append((_sample(expected), _sample(actual)))
+        found.steps.append((sample(expected), sample(actual)))
     return found
-
-
-def _sample(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Some values of each array: a rule is one for all values of a parameter."""
-    return {
-        name: array.reshape(-1)[:: max(array.size // SAMPLE, 1)].copy().reshape((-1, *(1,) * (array.ndim - 1)))
-        for name, array in arrays.items()
-    }
 
 
 def _explain(subject: Subject, compared: _Compared, *, decay: bool) -> Found:

@@ -12,7 +12,7 @@ from parity.certify.causes.criteria import Edit
 from parity.certify.causes.engine import Asked, Numbers, explain
 from parity.certify.causes.loss import Measure, propose
 from parity.certify.causes.readings import explain_settings
-from parity.certify.criteria import STRATEGIES, Case, Measured, make_cases, measure, resize
+from parity.certify.criteria import STRATEGIES, Case, Measured, make_cases, make_probe, measure, resize
 from parity.certify.gate import Check, Evidence, HandIn
 from parity.certify.limits import LOSS, LOSS_REASON, SINGLE_LOSS, SINGLE_LOSS_REASON
 from parity.certify.measure import greatest, relative, worst
@@ -130,6 +130,8 @@ def _explain(subject: Subject, sides: tuple[Side, Side], compared: Sequence[_Com
     # A case that differs, and one that does not, rule out most hypotheses.
     compared = sorted(compared, key=lambda one: all(one.checks))
     compared = [*compared[:1], *compared[:0:-1]]
+    probe = _compare(subject, sides, (compared[0].tried[0], make_probe(subject), "very small pictures"))
+    compared = [*([] if probe.actual is None else [probe]), *compared]
     asked = []
     for gradients in (False, True):
         for one in compared:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from parity.certify.causes.engine import Asked, explain
+from parity.certify.causes.metrics import propose_metrics
 from parity.certify.gate import Outcome
 from tests.parity.certify.cases import make_subject, outcome_of
 
@@ -89,3 +92,56 @@ def test_what_no_known_mistake_repeats_has_no_cause(function: str, tmp_path: Pat
     assert outcome.verdict == "failed"
     assert outcome.cause is None
     assert outcome.tried > 20
+
+
+def by_class(predictions: Any, labels: Any, k: int) -> tuple[int, int, int]:
+    """Hits, labels and predictions of a class."""
+    known = labels != 255
+    own, wanted = (predictions == k) & known, (labels == k) & known
+    return int((own & wanted).sum()), int(wanted.sum()), int(own.sum())
+
+
+def mean_of(share: Callable[[int, int, int], float], first: int = 0) -> Callable[[Any, Any], float]:
+    return lambda p, y: float(np.mean([share(*by_class(p, y, k)) for k in range(first, CLASSES)]))
+
+
+def iou(hits: int, labels: int, predictions: int) -> float:
+    return hits / max(labels + predictions - hits, 1)
+
+
+CLASSES = 6
+FIGURES: dict[str, tuple[Callable[[Any, Any], float], str]] = {
+    "precision": (mean_of(lambda hits, labels, predictions: hits / max(predictions, 1)), "precision"),
+    "F1": (mean_of(lambda hits, labels, predictions: 2 * hits / max(labels + predictions, 1)), "Dice"),
+    "accuracy": (lambda p, y: float((p == y)[y != 255].mean()), "accuracy"),
+    "percent": (lambda p, y: 100 * mean_of(iou)(p, y), "percent"),
+    "without the first": (mean_of(iou, first=1), "class left out"),
+    "one more": (lambda p, y: mean_of(iou)(p, y) * CLASSES / (CLASSES + 1), "number of classes"),
+    "present": (
+        mean_of(lambda hits, labels, predictions: iou(hits, labels, predictions) if labels + predictions else 1.0),
+        "absent classes",
+    ),
+    "weighted": (
+        lambda p, y: sum(by_class(p, y, k)[1] * iou(*by_class(p, y, k)) for k in range(CLASSES)) / (y != 255).sum(),
+        "frequency weighted",
+    ),
+    "zero ignored": (lambda p, y: mean_of(iou)(p, np.where(y == 0, 255, y)), "class left out"),
+}
+
+
+@pytest.mark.parametrize("which", FIGURES)
+def test_a_figure_is_told_from_all_others(which: str) -> None:
+    figure, name = FIGURES[which]
+    rng = np.random.default_rng(3)
+    cases = {}
+    for case, most in (("all", CLASSES), ("some", CLASSES - 2)):
+        labels = rng.integers(0, most, (3, 20, 30))
+        predictions = np.where(rng.random(labels.shape) < 0.3, rng.integers(0, most, labels.shape), labels)
+        cases[case] = predictions, np.where(rng.random(labels.shape) < 0.2, 255, labels)
+    asked = [
+        Asked(case, {"mIoU": np.array(figure(*pair))}, {"mIoU": np.array(mean_of(iou)(*pair))}, 1e-9)
+        for case, pair in cases.items()
+    ]
+    cause = explain(asked, propose_metrics(cases, CLASSES)).cause
+    assert cause is not None
+    assert cause.name == name

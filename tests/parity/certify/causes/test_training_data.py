@@ -13,12 +13,15 @@ from PIL import Image
 
 from cityscapes.labels import ID_OF
 from cityscapes.layout import decode, list_samples
+from families import get_family
 from models_paddle import paddle
+from parity.certify.causes.engine import Asked, explain
+from parity.certify.causes.training_data import propose_samples
 from parity.certify.gate import Outcome
 from parity.certify.parts.kit import Part
 from parity.certify.parts.loaders import FunctionSource
 from parity.certify.sides import PaddleSide
-from recipe.augmentation import Augmentation
+from recipe.augmentation import Augmentation, resize_pixels
 from tests.parity.certify.cases import make_subject, outcome_of
 
 Array = np.ndarray[Any, Any]
@@ -155,3 +158,92 @@ def test_pictures_of_one_stream(settings: dict[str, Any], name: str | None, tmp_
     assert outcome.verdict == "failed"
     assert (outcome.cause and outcome.cause.name) == name
     assert outcome.tried > 20
+
+
+def drawn(rng: np.random.Generator) -> tuple[float, tuple[float, float], bool]:
+    """Scale, place of the crop as shares of the room, and mirroring, as the recipe draws them of a square of 64."""
+    scale = 0.7 + int(rng.integers(15)) / 10
+    room = max(round(64 * scale) - CROP, 0)
+    top, left = (int(rng.integers(room + 1)) for _ in range(2))
+    return scale, (top, left), bool(rng.integers(2))
+
+
+def by_hand(
+    pixels: Array,
+    labels: Array,
+    rng: np.random.Generator,
+    *,
+    place: Callable[[int, int], int] = lambda offset, room: offset,
+    before: Callable[[int], int] = lambda spare: 0,
+    fill: Array | None = None,
+    turn: Callable[[Array, Array, bool], tuple[Array, Array]] = lambda x, y, flip: (
+        (x[:, ::-1], y[:, ::-1]) if flip else (x, y)
+    ),
+    ids: Callable[[Array], Array] = lambda ids: ids,
+    smooth: bool = False,
+) -> tuple[Array, Array]:
+    """The recipe written down once more, position by position."""
+    scale, offsets, flip = drawn(rng)
+    side = round(64 * scale)
+    wide, room = min(side, CROP), max(side - CROP, 0)
+    rows, columns = (np.arange(place(offset, room), place(offset, room) + wide) for offset in offsets)
+    picture = resize_pixels(pixels, rows, columns, scale)[..., ::-1] - MEAN.astype(np.float32)
+    marked = ids(labels)
+    if smooth:
+        target = resize_pixels(marked, rows, columns, scale).astype(np.int64)
+    else:
+        nearest = [np.minimum((own / scale).astype(int), 63) for own in (rows, columns)]
+        target = marked[nearest[0][:, None], nearest[1]].astype(np.int64)
+    spare = (before(CROP - wide), CROP - wide - before(CROP - wide))
+    kept = np.pad(np.ones((wide, wide), bool), spare)
+    picture = np.pad(picture, (spare, spare, (0, 0)))
+    picture[~kept] = 0.0 if fill is None else fill
+    target = np.pad(target, spare, constant_values=255)
+    picture, target = turn(picture, target, flip)
+    return picture.transpose(2, 0, 1), target
+
+
+BY_HAND: dict[str, tuple[dict[str, Any], str | None]] = {
+    "right": ({}, ""),
+    "centre": ({"place": lambda offset, room: room // 2}, "place of the crop: the crop is from the middle"),
+    "corner": ({"place": lambda offset, room: 0}, "place of the crop: the crop is from the upper left"),
+    "around": ({"before": lambda spare: spare // 2}, "place of padding: small pictures are padded on all sides"),
+    "above": ({"before": lambda spare: spare}, "place of padding: small pictures are padded above and left"),
+    "grey": ({"fill": 127.5 - MEAN}, "padding values: padded pixels are 127.5 before normalisation"),
+    "white": ({"fill": 255.0 - MEAN}, "padding values: padded pixels are 255 before normalisation"),
+    "labels": (
+        {"turn": lambda x, y, flip: (x, y[:, ::-1] if flip else y)},
+        "mirrored without labels: labels are mirrored, their pixels are not",
+    ),
+    "upside down": (
+        {"turn": lambda x, y, flip: (x[::-1], y[::-1]) if flip else (x, y)},
+        "mirroring: pictures are mirrored top to bottom",
+    ),
+    "one less": (
+        {"ids": lambda ids: np.where(ids % 255 == 0, 255, ids.astype(np.int64) - 1)},
+        "labels shifted: labels are one less",
+    ),
+    "smooth": ({"smooth": True}, "labels interpolated: labels are resized bilinear"),
+    "turned": ({"turn": lambda x, y, flip: (x.swapaxes(0, 1), y.T)}, None),
+}
+
+
+@pytest.mark.parametrize("which", BY_HAND)
+def test_a_mistake_in_one_stream(which: str) -> None:
+    changes, words = BY_HAND[which]
+    own = Augmentation(preprocessing=get_family("official").preprocessing, crop=(CROP, CROP))
+    rng = np.random.default_rng(5)
+    pixels, labels = rng.integers(0, 256, (64, 64, 3), np.uint8), rng.integers(0, 19, (64, 64)).astype(np.uint8)
+    labels[:9] = 255
+
+    def give(augmentation: Augmentation, number: int) -> tuple[Array, Array]:
+        return augmentation(pixels, labels, np.random.default_rng(number))
+
+    asked = []
+    for number in range(12):
+        actual = by_hand(pixels, labels, np.random.default_rng(number), **changes)
+        sides = (dict(zip(("images", "labels"), pair, strict=True)) for pair in (actual, give(own, number)))
+        asked.append(Asked(number, *sides, limit=1e-6))
+    cause = explain(asked, propose_samples(own, give)).cause
+    assert (cause is None) == (not words)
+    assert cause is None or f"{cause.name}: {cause.text}".startswith(str(words))

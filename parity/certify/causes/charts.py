@@ -40,6 +40,7 @@ Chosen = tuple[Mistake, ...]
 SHRINK = 4
 """By how much charts of full size are made smaller."""
 DRAWS = 200
+"""Charts that hypotheses are tried on."""
 CHANCE = 4.5
 """Standard errors: fewer than the gate's, since fewer charts are looked at, and a cause is no accusation."""
 COLOURED = 0.2
@@ -51,6 +52,7 @@ STEPS = 20
 TESTS = {"scales": "scale", "mirroring": "share", "place": "place"}
 """Aspect -> what the names of its checks have in them."""
 FACTS = 4
+"""Checks that are told where none explains them."""
 
 
 def explain_charts(port: Drawn, source: ChartSource, own: Augmentation, *, seed: int) -> Found:
@@ -152,7 +154,7 @@ class _Search:
             yield [one for one in MISTAKES if one.aspect == aspect]
 
     def _read_scales(self) -> Iterator[list[Mistake]]:
-        """Scales between the least and the greatest, evenly and in their logarithms."""
+        """Any scales between the least and the greatest, each as likely."""
         values = [draw.scale for draw in self._port.draws]
         ends = [
             (round_to(min(values)), round_to(max(values)))

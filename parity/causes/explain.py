@@ -27,15 +27,12 @@ from parity.causes.rules import SETTINGS, propose, propose_steps
 from parity.causes.solve import propose_solved
 from parity.causes.tensors import Weight, explain_tensor
 from parity.causes.trial import compare_made, distance, make, measure_left
+from parity.verdicts.found import EXACTER, ROUNDING, Found, keep_nearest, name_cause
 from parity.verdicts.report import Cause
 from twins.tensors import refill
 
 SPREAD = 8.0
 """Standard deviation of the random input on which hypotheses are compared with each other."""
-ROUNDING = 1e-15
-"""Of the RMS: what a proved hypothesis leaves at least, in double precision."""
-EXACTER = 100.0
-"""Times as near: a hypothesis that repeats the port's output so much better than another is the right one."""
 MOST_TRIED = 1500
 RIVALS_WORK = 1 << 22
 """What may be made of further hypotheses where one is proved: those that are near it come next."""
@@ -45,15 +42,6 @@ MOST_PAIRED = 24
 """Hypotheses that are tried by twos."""
 LEAST_WORK = 1 << 24
 """What may be made of hypotheses in any network, however small, as `count_work` counts."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """What is known of a difference: its cause, or how many hypotheses failed and what was measured."""
-
-    cause: Cause | None = None
-    tried: int = 0
-    facts: tuple[str, ...] = ()
 
 
 @dataclass
@@ -148,7 +136,8 @@ def explain(
     tried.attempt(_pairs(first))
     if tried.proved:
         tried.likely.note(tried.proved)
-        return Found(_name(_told_apart(tried, ask_again), questions), tried.count)
+        told = _told_apart(tried, ask_again)
+        return Found(name_cause(told, max(map(distance, questions)), "on all inputs tried"), tried.count)
     tried.likely.unexplained += 1
     given: Any = next(iter(first.replay.tensors), None)
     given = None if given is None else given.numpy()
@@ -240,8 +229,7 @@ def _told_apart(tried: _Tried, ask_again: Callable[[], Asked | None]) -> list[tu
 
     All of them, where no other input can be had or none repeats it.
     """
-    best = max(min(left for _, left in tried.proved), ROUNDING)
-    proved = [(one, left) for one, left in tried.proved if left <= EXACTER * best]
+    proved = keep_nearest(tried.proved)
     if len(proved) == 1:
         return proved
     other = _random(tried.questions[0])
@@ -281,18 +269,3 @@ def _make_on(asked: Asked, hypothesis: Hypothesis) -> Tensor | None:
         return make(asked, next(_again(asked, hypothesis)))
     except Exception:  # noqa: BLE001 - what a unit says of an input that it was not made for
         return None
-
-
-def _name(proved: Sequence[tuple[Hypothesis, float]], questions: Sequence[Asked]) -> Cause:
-    names, texts, fixes = (
-        list(dict.fromkeys(getattr(one, field) for one, _ in proved)) for field in ("name", "text", "fix")
-    )
-    unsure = ": these are one on all inputs tried" if len(texts) > 1 else ""
-    return Cause(
-        name=" or ".join(names),
-        text=f"{', or '.join(texts)}{unsure}",
-        fix=", or ".join(fixes),
-        residual=max(left for _, left in proved),
-        proved=True,
-        before=max(map(distance, questions)),
-    )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from cityscapes.labels import PALETTE
-from parity.certify.charts import Draw
+from parity.certify.charts import Draw, Drawn
 from parity.certify.gate import Check
 from parity.certify.limits import DISTRIBUTION, DISTRIBUTION_REASON, EXACT, EXACT_REASON
 
@@ -22,6 +23,8 @@ PLACE, PLACE_REASON = 2.0, "pixels: a border of stripes is seen to half a pixel,
 LEVEL, LEVEL_REASON = 0.02, "of the range of values: half a level is 0.002, an edge that a resize mixes a little more"
 FEWEST_VALUES = 30
 """Of a colour, for its distribution to say anything."""
+RARE = 0.01
+"""Of charts: a kind that the reference never gives is chance up to this share."""
 JITTER = 0.05
 """Width by which scales are blurred before distributions are compared: two as good as equal are then equal."""
 
@@ -48,6 +51,54 @@ def compare_draws(
             reason=EXACT_REASON,
         ),
     ]
+
+
+def compare_altered(actual: Drawn, made: Drawn, colours: Array) -> list[Check]:
+    """The same tests against the reference's augmentation with mistakes in it, which may mislabel its own pixels.
+
+    In place of every stripe's value, how often a picture's stripes have not the `colours` (19, C) of their labels is
+    compared: of each axis, mirrored or not, padded or not.
+    """
+    return [
+        _crop(actual.draws, made.draws),
+        *_scales(actual.draws, made.draws),
+        *([_mirrored(actual.draws, made.draws)] if _have_columns(actual, made) else []),
+        *_shares(_histogram(actual, colours), _histogram(made, colours)),
+        *_places(actual.draws, made.draws),
+        *_padding(actual.draws, made.draws, float(np.nanmax(colours) - np.nanmin(colours))),
+    ]
+
+
+def _have_columns(*drawn: Drawn) -> bool:
+    return all(any(draw.axis == 1 for draw in one.draws) for one in drawn)
+
+
+def is_coloured(draw: Draw, colours: Array) -> bool:
+    """Whether the stripes that are seen have these colours."""
+    with np.errstate(invalid="ignore"):
+        return not bool((np.abs(draw.colours - colours) > LEVEL * (np.nanmax(colours) - np.nanmin(colours))).any())
+
+
+def _histogram(drawn: Drawn, colours: Array) -> Counter[str]:
+    """How many charts are of each kind."""
+    found = Counter(
+        f"{'rows' if draw.axis == 0 else 'columns'}{', mirrored' * draw.is_mirrored}"
+        f"{', padded' * (draw.padding is not None)}{', other colours' * (not is_coloured(draw, colours))}"
+        for draw in drawn.draws
+    )
+    return found + Counter({"unreadable": drawn.lost})
+
+
+def _shares(own: Counter[str], wanted: Counter[str]) -> Iterator[Check]:
+    totals = own.total(), wanted.total()
+    for kind in sorted({*own, *wanted}):
+        shares = own[kind] / totals[0], wanted[kind] / totals[1]
+        score = math.inf
+        if shares[1] or shares[0] <= RARE:
+            share = (own[kind] + wanted[kind]) / sum(totals)
+            score = abs(shares[0] - shares[1]) / math.sqrt(max(share * (1 - share), 1e-12) * sum(1 / n for n in totals))
+        detail = f"the port's {shares[0]:.1%}, the reference's {shares[1]:.1%}"
+        yield _chance(f"share of {kind} (binomial)", score, detail)
 
 
 def _crop(actual: Sequence[Draw], expected: Sequence[Draw]) -> Check:

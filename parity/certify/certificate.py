@@ -34,14 +34,18 @@ GATE: dict[str, Schema] = {
     "cause": nullable(
         record({"name": TEXT, "text": TEXT, "fix": TEXT, "residual": NUMBER, "proved": {"type": "boolean"}})
     ),
+    "tried": {"type": "integer"},
+    "facts": {"type": "array", "items": TEXT},
 }
+EXPLAINED = ("cause", "tried", "facts")
+"""What entries of a gate that earlier versions wrote lack."""
 FILE_ENTRY = record({"name": TEXT, "sha256": nullable(SHA256)}, more=True)
 SCHEMA = record(
     {
         "verdict": {"type": "string", "pattern": VERDICTS},
         "source": FILE_ENTRY,
         "target": FILE_ENTRY,
-        "gates": {"type": "array", "items": record(GATE, optional=("cause",), more=True)},
+        "gates": {"type": "array", "items": record(GATE, optional=EXPLAINED, more=True)},
         "date": TEXT,
         "sources": {"type": "object", "additionalProperties": SHA256},
         "environment": record({"versions": {"type": "object", "additionalProperties": nullable(TEXT)}}, more=True),

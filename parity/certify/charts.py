@@ -10,7 +10,7 @@ were normalised; what is ignored tells the padding.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,15 @@ class Draw:
     padding: Array | None
     strangers: int
     """Labels that are no class and not 255."""
+
+
+@dataclass
+class Drawn:
+    """What was done to charts, how many of them could not be read, and all labels that were seen."""
+
+    draws: list[Draw] = field(default_factory=list)
+    lost: int = 0
+    labels: set[int] = field(default_factory=set)
 
 
 def make_chart(size: tuple[int, int], axis: int) -> tuple[Array, Array]:

@@ -21,6 +21,8 @@ Array = np.ndarray[Any, Any]
 
 SMALL, LARGE = (13, 17), (49, 49)
 """Of logits, (h, w), whose labels are eight times as large: enough pixels to mine among, and too few."""
+PROBE = (3, 4)
+"""Of logits, (h, w), that cost next to nothing."""
 SURE, WRONG, IGNORED = 8.0, 0.05, 0.1
 """Factor on logits that makes most pixels easy; shares of pixels whose label is another, and 255."""
 STRATEGIES = {
@@ -62,6 +64,17 @@ def make_cases(subject: Subject, *, mining: bool) -> Iterator[Case]:
         answers[rng.random(answers.shape) < IGNORED] = 255
         yield Case("large picture, hard", (large, auxiliary), answers)
         yield Case("large picture, easy", (SURE * large, auxiliary), answers)
+
+
+def make_probe(subject: Subject) -> Case:
+    """Very small pictures, on which hypotheses are tried first."""
+    rng = np.random.default_rng([subject.seed, 10])
+    logits = tuple(2 * rng.standard_normal((2, subject.num_classes, *PROBE)) for _ in range(2))
+    labels = rng.integers(
+        0, subject.num_classes, (2, *enlarged(PROBE, align_corners=subject.preprocessing.align_corners))
+    )
+    shares = np.array([IGNORED, 3 * IGNORED])[:, None, None]
+    return Case("very small pictures", logits, np.where(rng.random(labels.shape) < shares, 255, labels))
 
 
 def enlarged(size: tuple[int, int], *, align_corners: bool) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from parity.verdicts.found import Found
 from parity.verdicts.report import Cause
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Evidence:
     checks: Sequence[Check]
     remarks: Sequence[str] = ()
     curves: dict[str, list[float]] = field(default_factory=dict)
-    explain: Callable[[], Cause | None] = field(default=lambda: None)
+    explain: Callable[[], Found] = field(default=Found)
     hand_in: HandIn | None = None
 
 
@@ -89,7 +90,8 @@ class Outcome:
     """A gate's verdict, told by the check nearest to its limit or farthest beyond it; true if passed.
 
     `reason` is that limit's reason; before it, for a failure, what failed and where; for a gate that did not run, why.
-    `code` says whose code ran on each side ("port", "reference"), `cause` why a gate failed, where it was found.
+    `code` says whose code ran on each side ("port", "reference"), `cause` why a gate failed, where it was found; else
+    `tried` hypotheses did not repeat the port's figures, and `facts` are what was measured of the difference.
     """
 
     name: str
@@ -104,6 +106,8 @@ class Outcome:
     code: Mapping[str, str] = field(default_factory=dict)
     cause: Cause | None = None
     hand_in: HandIn | None = None
+    tried: int = 0
+    facts: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return self.verdict == "passed"
@@ -115,6 +119,8 @@ class Outcome:
             **{key: finite(getattr(self, key)) for key in keys},
             "code": dict(self.code),
             "cause": self.cause and self.cause.to_json(),
+            "tried": self.tried,
+            "facts": list(self.facts),
         }
 
     def details(self) -> dict[str, Any]:
@@ -135,20 +141,21 @@ def run_gate(gate: Gate, subject: Subject) -> Outcome:
         evidence = gate.run(subject)
         if not evidence.checks:
             raise NotRunError("nothing was compared")
-        cause = None if all(evidence.checks) else _explain(evidence)
+        found = Found() if all(evidence.checks) else _explain(evidence)
     except NotRunError as why:
         return replace(not_run(gate.name, str(why), time.perf_counter() - start), code=code)
     finally:
         gc.collect()  # networks whose forward was replaced hold themselves: of full size, gigabytes
-    return replace(_judged(gate.name, evidence, time.perf_counter() - start), code=code, cause=cause)
+    judged = _judged(gate.name, evidence, time.perf_counter() - start)
+    return replace(judged, code=code, cause=found.cause, tried=found.tried, facts=found.facts)
 
 
-def _explain(evidence: Evidence) -> Cause | None:
-    """The cause of a failure. What its search raises must not hide the finding."""
+def _explain(evidence: Evidence) -> Found:
+    """Why it fails. What the search raises must not hide the finding."""
     try:
         return evidence.explain()
     except Exception:  # noqa: BLE001 - whatever the user's code raises where it runs again
-        return None
+        return Found()
 
 
 def not_run(name: str, why: str, seconds: float = 0.0) -> Outcome:

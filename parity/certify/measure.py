@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-Found = tuple[float, str]
+Distance = tuple[float, str]
+"""A figure, and where it is."""
+SAMPLE = 256
+"""Values of each array that are kept to look for a cause."""
 
 
-def worst(actual: Mapping[str, Array], expected: Mapping[str, Array], scales: Mapping[str, float]) -> Found:
+def worst(actual: Mapping[str, Array], expected: Mapping[str, Array], scales: Mapping[str, float]) -> Distance:
     """Greatest |difference| over its scale, and the name. Infinite where names or shapes differ; NaN for a NaN."""
     for name in expected.keys() ^ actual.keys():
         return math.inf, f"{name} is on one side only"
@@ -31,6 +34,14 @@ def worst(actual: Mapping[str, Array], expected: Mapping[str, Array], scales: Ma
 def greatest(arrays: Mapping[str, Array]) -> dict[str, float]:
     """Name -> greatest magnitude."""
     return {name: float(np.abs(array).max(initial=0.0)) for name, array in arrays.items()}
+
+
+def sample(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Some values of each array, which keeps as many dimensions: a rule is one for all values of a parameter."""
+    return {
+        name: array.reshape(-1)[:: max(array.size // SAMPLE, 1)].copy().reshape((-1, *(1,) * (array.ndim - 1)))
+        for name, array in arrays.items()
+    }
 
 
 def layer_scales(gradients: Mapping[str, Array]) -> dict[str, float]:

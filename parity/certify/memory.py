@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from converter.files.documents import read_document, record
-from parity.certify.certificate import GATE, NUMBER, TEXT, write_certificate
+from parity.certify.certificate import EXPLAINED, GATE, NUMBER, TEXT, write_certificate
 from parity.certify.gate import Check, Outcome, finite
 from parity.environment.describe import describe_environment
 from parity.verdicts.report import Cause
@@ -37,7 +37,7 @@ SCHEMA = record(
                     "remarks": {"type": "array", "items": TEXT},
                     "curves": {"type": "object", "additionalProperties": {"type": "array", "items": NUMBER}},
                 },
-                optional=("cause",),
+                optional=EXPLAINED,
             ),
         },
     }
@@ -96,6 +96,7 @@ def _read_outcome(entry: dict[str, Any]) -> Outcome:
             "checks": checks,
             "remarks": tuple(entry["remarks"]),
             "cause": cause and Cause(**cause),
+            "facts": tuple(entry.get("facts", ())),
         }
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,25 @@ from recipe.recipe import Recipe
 
 Array = np.ndarray[Any, Any]
 STATISTICS = ("running_mean", "running_var")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropoutKind:
+    """What a dropout drops, how often, and whether what it keeps is scaled up."""
+
+    channels: bool
+    rate: float
+    scaled: bool
+
+    def __str__(self) -> str:
+        kept = f"kept x {1 / (1 - self.rate) if self.scaled else 1:.6g}"
+        return f"{'whole channels' if self.channels else 'elements'} dropped at rate {self.rate:g}, {kept}"
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        """The factor (0 or 1 / (1 - rate)) by which features (N, C, H, W) are multiplied."""
+        draws = rng.random(shape)
+        kept = (draws[..., :1, :1] if self.channels else draws) >= self.rate
+        return np.broadcast_to(kept / (1 - self.rate) if self.scaled else kept * 1.0, shape).copy()
 
 
 class Side(ABC):
@@ -52,6 +71,7 @@ class Side(ABC):
         self.kit, self.recipe, self.folded = kit, recipe, folded or {}
         self.align_corners = preprocessing.align_corners
         self._masked_layers: set[int] = set()
+        self._seed = 0
         self.tensors = {
             f"{path}.{name}" if path else name: getattr(info.module, attribute)
             for path, info in modules.items()
@@ -208,35 +228,37 @@ class Side(ABC):
             if "dropout" in type(layer).__name__.lower() and id(layer) not in self._masked_layers:
                 layer.eval()
 
-    def dropout_factor(self, path: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        """The factor (0 or 1 / (1 - p)) by which the dropout at `path` multiplies features (N, C, H, W).
+    @property
+    def dropouts(self) -> list[str]:
+        """Paths of the layers that drop."""
+        return [path for path in sorted(self.modules) if "dropout" in type(self.modules[path].module).__name__.lower()]
 
-        Drawn for whole channels or for elements, as the module has it.
-        """
+    def dropout_kind(self, path: str) -> DropoutKind:
+        """What the dropout at `path` does."""
         module = self.modules[path].module
-        channels = "2d" in type(module).__name__.lower() or getattr(module, "axis", None) in ([0, 1], (0, 1))
-        draws = rng.random(shape)
-        kept = (draws[..., :1, :1] if channels else draws) >= module.p
-        scaled = getattr(module, "mode", "upscale_in_train") == "upscale_in_train"
-        return np.broadcast_to(kept / (1 - module.p) if scaled else kept * 1.0, shape).copy()
+        return DropoutKind(
+            channels="2d" in type(module).__name__.lower() or getattr(module, "axis", None) in ([0, 1], (0, 1)),
+            rate=float(module.p),
+            scaled=getattr(module, "mode", "upscale_in_train") == "upscale_in_train",
+        )
 
     def share_dropout(self, seed: int) -> list[str]:
         """Let every dropout multiply by a mask of `seed` and its path, the same in both frameworks; their paths."""
-        found = []
-        for number, path in enumerate(sorted(self.modules)):
-            if "dropout" in type(self.modules[path].module).__name__.lower():
-                # The paths, and so their numbers, are torch's on both sides.
-                self.modules[path].module.forward = self._masked(path, [seed, number])
-                self._masked_layers.add(id(self.modules[path].module))
-                found.append(path)
-        return found
+        self._seed = seed
+        for path in self.dropouts:
+            self.mask_dropout(path, self.dropout_kind(path))
+            self._masked_layers.add(id(self.modules[path].module))
+        return self.dropouts
 
-    def _masked(self, path: str, seed: list[int]) -> Callable[[Any], Any]:
+    def mask_dropout(self, path: str, kind: DropoutKind) -> None:
+        """Let the dropout at `path` be of this kind, by the mask that is shared."""
+        # The paths, and so their numbers, are torch's on both sides.
+        seed = [self._seed, sorted(self.modules).index(path)]
+
         def forward(features: Any) -> Any:
-            mask = self.dropout_factor(path, tuple(features.shape), np.random.default_rng(seed))
-            return features * self.tensor(mask)
+            return features * self.tensor(kind.draw(tuple(features.shape), np.random.default_rng(seed)))
 
-        return forward
+        self.modules[path].module.forward = forward
 
 
 class TorchSide(Side):

@@ -25,14 +25,14 @@ def biased_running_variance(side: PaddleSide) -> None:
         norm.forward = _own_in_training(norm)
 
 
-@training_mutant(MUTANTS, "forward")
+@training_mutant(MUTANTS, "forward", "momentum")
 def statistics_momentum_inverted(side: PaddleSide) -> None:
     """BatchNorm is given torch's momentum, which is the complement of Paddle's."""
     for norm in _norms(side):
         norm._momentum = 1 - norm._momentum
 
 
-@training_mutant(MUTANTS, "backward")
+@training_mutant(MUTANTS, "backward", "evaluation mode")
 def evaluation_mode_while_training(side: PaddleSide) -> None:
     """BatchNorm stays in evaluation mode, as when a backbone is frozen by habit."""
     train = side.train
@@ -45,25 +45,25 @@ def evaluation_mode_while_training(side: PaddleSide) -> None:
     side.train = partly  # type: ignore[method-assign]
 
 
-@training_mutant(MUTANTS, "forward")
+@training_mutant(MUTANTS, "forward", "kind of dropout")
 def dropout_of_elements(side: PaddleSide) -> None:
     """Dropout drops single elements, where the reference drops whole channels."""
     _become_dropout(side, axis=None, mode="upscale_in_train")
 
 
-@training_mutant(MUTANTS, "forward")
+@training_mutant(MUTANTS, "forward", "dropout downscales")
 def dropout_not_scaled(side: PaddleSide) -> None:
     """What dropout keeps is not scaled up while training."""
     _become_dropout(side, axis=[0, 1], mode="downscale_in_infer")
 
 
-@training_mutant(MUTANTS, "backward")
+@training_mutant(MUTANTS, "backward", "detached")
 def residual_detached(side: PaddleSide) -> None:
     """No gradient flows through the shortcut of one block."""
     side.modules["backbone.stage3.1.residual"].module.forward = lambda left, right: left + right.detach()
 
 
-@training_mutant(MUTANTS, "backward")
+@training_mutant(MUTANTS, "backward", "detached")
 def attention_detached(side: PaddleSide) -> None:
     """No gradient flows through the features that the attention adds its values to."""
     attention = side.modules["head.attention"].module

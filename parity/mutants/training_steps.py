@@ -81,7 +81,7 @@ def pixels_as_rgb(side: PaddleSide) -> None:
     side.preprocess = lambda pixels: preprocess(pixels[..., ::-1])  # type: ignore[method-assign]
 
 
-@training_mutant(MUTANTS, "metric")
+@training_mutant(MUTANTS, "metric", "void counted")
 def void_counted_in_the_metric(side: PaddleSide) -> None:
     """Ignored pixels count as pixels of class 0."""
     confusion = side.confusion
@@ -106,26 +106,26 @@ class _PadsWithClassZero(Augmentation):
         return image, np.where((target == 255) & ~image.any(0), 0, target)
 
 
-@training_mutant(MUTANTS, "training data")
+@training_mutant(MUTANTS, "training data", "mirrored without labels")
 def labels_not_mirrored(side: PaddleSide) -> None:
     """Pixels are mirrored without their labels."""
     _edit_augmentation(side, lambda own: _MirrorsPixelsOnly(**vars(own)))
 
 
-@training_mutant(MUTANTS, "training data")
+@training_mutant(MUTANTS, "training data", "padding learnt")
 def padding_learnt(side: PaddleSide) -> None:
     """Padded pixels are labelled as class 0, not ignored."""
     _edit_augmentation(side, lambda own: _PadsWithClassZero(**vars(own)))
 
 
-@training_mutant(MUTANTS, "training data")
+@training_mutant(MUTANTS, "training data", "scales")
 def other_scales(side: PaddleSide) -> None:
     """Pictures are scaled from 0.5 to 2, as PaddleSeg does."""
     scales = tuple(0.5 + step / 4 for step in range(7))
     _edit_augmentation(side, lambda own: replace(own, scales=scales))
 
 
-@training_mutant(MUTANTS, "initialisation")
+@training_mutant(MUTANTS, "initialisation", "initial weights and initial biases")
 def paddles_initial_values(side: PaddleSide) -> None:
     """Convolutions begin as Paddle's do, not as the family's."""
     side.initialise = lambda family: initialise(side.model, "paddleseg")  # type: ignore[method-assign]

@@ -1,10 +1,10 @@
 """Hypotheses of why a gate fails, tried until the reference's side of the gate repeats the port's numbers.
 
-    explain([Asked("few labels", actual, expected, 1e-12)], [hypotheses, solved])  # a Cause or None
+    explain([Asked("few labels", actual, expected, 1e-12)], [hypotheses, solved]).cause  # a Cause or None
 
 A hypothesis is what the reference gives under one change. It is proved if it repeats the port's numbers in every case
 of the gate, to the gate's own limit, and leaves a hundredth of the difference at most. Nothing is guessed: where none
-does, there is no cause.
+does, there is no cause, and what can be measured of the difference is said.
 """
 
 from __future__ import annotations
@@ -15,26 +15,31 @@ from typing import Any
 
 import numpy as np
 
-from parity.verdicts.report import Cause
+from parity.certify.causes.facts import measure_facts
+from parity.verdicts.found import EXACTER, Found, keep_nearest, name_cause
 
 Array = np.ndarray[Any, Any]
 Numbers = Mapping[str, Array]
 """What a gate measures of one side in one case, by name."""
 
-ROUNDING = 1e-15
-"""What a proved hypothesis leaves at least, in double precision."""
-EXACTER = 100.0
-"""Times as near: a hypothesis that repeats the port's numbers so much better than another is the right one."""
-
 
 @dataclass(frozen=True)
 class Asked:
-    """One case of a gate: the port's numbers, the reference's, and how far they may be apart, of the greatest."""
+    """One case of a gate: the port's numbers, the reference's, and how far they may be apart, of the greatest.
+
+    `name` is what people call it, where the key does not say it.
+    """
 
     key: Any
     actual: Numbers
     expected: Numbers
     limit: float
+    name: str = ""
+
+    @property
+    def said(self) -> str:
+        """What it is called."""
+        return self.name or str(self.key)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,17 +55,24 @@ class Hypothesis:
     repeat: Callable[[Any], Numbers]
 
 
-def explain(asked: Sequence[Asked], levels: Iterable[Iterable[Hypothesis]]) -> Cause | None:
+def explain(asked: Sequence[Asked], levels: Iterable[Iterable[Hypothesis]]) -> Found:
     """The cause of the difference: what the first of `levels` proves that proves anything.
 
-    Several that repeat the numbers equally well are all named.
+    Several that repeat the numbers equally well are all named. Where no case differs, there is none.
     """
-    before = max((distance(one.actual, one.expected) for one in asked), default=0.0)
+    apart = [distance(one.actual, one.expected) for one in asked]
+    if all(own <= one.limit for own, one in zip(apart, asked, strict=True)):
+        return Found()
+    before, tried = max(apart), 0
     for level in levels:
-        proved = [(one, left) for one in level if (left := _left(one, asked, before)) is not None]
+        proved = []
+        for one in level:
+            tried += 1
+            left = _left(one, asked, before)
+            proved += [] if left is None else [(one, left)]
         if proved:
-            return _name(proved, before)
-    return None
+            return Found(name_cause(keep_nearest(proved), before, "in all cases of the gate"), tried)
+    return Found(None, tried, measure_facts([(one.said, one.actual, one.expected, one.limit) for one in asked]))
 
 
 def distance(actual: Numbers, made: Numbers) -> float:
@@ -92,20 +104,3 @@ def _left(hypothesis: Hypothesis, asked: Sequence[Asked], before: float) -> floa
         if not left <= min(one.limit, before / EXACTER):
             return None
     return left
-
-
-def _name(proved: Sequence[tuple[Hypothesis, float]], before: float) -> Cause:
-    best = max(min(left for _, left in proved), ROUNDING)
-    proved = [(one, left) for one, left in proved if left <= EXACTER * best]
-    names, texts, fixes = (
-        list(dict.fromkeys(getattr(one, field) for one, _ in proved)) for field in ("name", "text", "fix")
-    )
-    unsure = ": these are one in all cases of the gate" if len(texts) > 1 else ""
-    return Cause(
-        name=" or ".join(names),
-        text=f"{', or '.join(texts)}{unsure}",
-        fix=", or ".join(fixes),
-        residual=max(left for _, left in proved),
-        proved=True,
-        before=before,
-    )

@@ -19,40 +19,54 @@ def propose_statistics(
 ) -> Iterator[Iterator[Hypothesis]]:
     """Levels of mistakes in the statistics after one pass: the reference's `ours`, the port's `theirs`."""
 
-    def biased() -> Numbers:
+    def made(share: float, *, biased: bool) -> Numbers:
+        """The statistics that keep `share` of themselves, the batch's variances biased or not."""
+        found = {name: share * before[name] + (1 - share) * _batch(before[name], array) for name, array in ours.items()}
         return {
-            name: _bias(before[name], array, theirs[name]) if name.endswith("var") else array
-            for name, array in ours.items()
+            name: _bias(share * before[name], array, theirs[name]) if biased and name.endswith("var") else array
+            for name, array in found.items()
         }
 
-    def kept(share: float) -> Numbers:
-        return {
-            name: share * before[name] + (1 - share) * (array - KEPT * before[name]) / (1 - KEPT)
-            for name, array in ours.items()
+    def hypothesis(share: float, *, biased: bool) -> Hypothesis:
+        complement = ": its complement" if np.isclose(share, 1 - KEPT) else ""
+        said = f"running statistics keep {share:.6g} of themselves, the reference's {KEPT:g}{complement}"
+        variance = "running variances are the biased ones (divided by n), the reference's are unbiased (n - 1)"
+        parts = {"momentum": said if share != KEPT else "", "biased variance": variance if biased else ""}
+        fixes = {
+            "momentum": f"momentum={KEPT:g} in Paddle's terms",
+            "biased variance": "models_paddle.norm.unbias(network)",
         }
+        chosen = [name for name, text in parts.items() if text]
+        return Hypothesis(
+            name=" and ".join(chosen),
+            text="; and ".join(parts[name] for name in chosen),
+            fix="; ".join(fixes[name] for name in chosen),
+            repeat=lambda key: made(share, biased=biased),
+        )
 
-    yield iter(
-        [
-            Hypothesis(
-                name="biased variance",
-                text="running variances are the biased ones (divided by n), the reference's are unbiased (n - 1)",
-                fix="models_paddle.norm.unbias(network)",
-                repeat=lambda key: biased(),
-            ),
-            Hypothesis(
-                name="momentum's complement",
-                text=f"running statistics keep {1 - KEPT:g} of themselves, the reference's {KEPT:g}",
-                fix=f"momentum={KEPT:g} in Paddle's terms",
-                repeat=lambda key: kept(1 - KEPT),
-            ),
-        ]
-    )
+    read = _read_kept(before, ours, theirs)
+    yield iter([hypothesis(KEPT, biased=True), hypothesis(1 - KEPT, biased=False)])
+    yield iter([hypothesis(read, biased=False), hypothesis(read, biased=True)])
 
 
-def _bias(before: Array, ours: Array, theirs: Array) -> Array:
-    """The running variance of a biased batch's: of n values, n read off the layer's greatest change."""
-    gained = ours - KEPT * before
+def _batch(before: Array, ours: Array) -> Array:
+    """The statistics of the pass itself."""
+    return np.asarray((ours - KEPT * before) / (1 - KEPT))
+
+
+def _read_kept(before: Mapping[str, Array], ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> float:
+    """What the port's running means keep of themselves."""
+    means = [name for name in ours if name.endswith("mean")]
+    batch = np.concatenate([_batch(before[name], ours[name]) for name in means])
+    old, new = (np.concatenate([side[name] for name in means]) for side in (before, theirs))
+    change = old - batch
+    return float(f"{(new - batch) @ change / (change @ change):.6g}")
+
+
+def _bias(kept: Array, ours: Array, theirs: Array) -> Array:
+    """The running variance with a biased batch's: of n values, n read off the layer's greatest change."""
+    gained = ours - kept
     most = int(np.argmax(np.abs(gained)))
-    share = (theirs - KEPT * before)[most] / gained[most]
+    share = (theirs - kept)[most] / gained[most]
     count = max(round(1 / (1 - share)), FEWEST) if share < 1 else FEWEST
-    return np.asarray(KEPT * before + gained * (count - 1) / count)
+    return np.asarray(kept + gained * (count - 1) / count)

@@ -138,19 +138,16 @@ def _frozen(asked: Sequence[Asked]) -> Iterator[Iterator[Hypothesis]]:
 def propose_decays(asked: Sequence[Asked], values: Numbers, recipe: Recipe) -> Iterator[Iterator[Hypothesis]]:
     """Levels of mistakes in what decays, and by how much: `values` are the parameters before the first step."""
     own = Rule(momentum=recipe.momentum, decay=recipe.weight_decay, rate=recipe.base_rate)
-    fix = f"weight_decay={own.decay:g} for every parameter, once"
+    fix = f"weight_decay={own.decay:g} for every parameter, once; momentum={own.momentum:g}, no Nesterov"
 
-    def hypothesis(
-        name: str, text: str, decay: float, spared: Callable[[str], bool] = lambda name: False
-    ) -> Hypothesis:
+    def hypothesis(name: str, text: str, rule: Rule, spared: Named = lambda name: False) -> Hypothesis:
         made: dict[str, list[Array]] = {}
 
         def repeat(step: int) -> Numbers:
             if not made:
                 zeros = [np.zeros(()) for _ in asked]
                 for label, value in values.items():
-                    rule = replace(own, decay=0.0 if spared(label) else decay)
-                    made[label] = follow(rule, zeros, value)
+                    made[label] = follow(replace(rule, decay=0.0 if spared(label) else rule.decay), zeros, value)
             return {label: steps[step] for label, steps in made.items() if label in asked[step].expected}
 
         return Hypothesis(name=name, text=text, fix=fix, repeat=repeat)
@@ -158,7 +155,7 @@ def propose_decays(asked: Sequence[Asked], values: Numbers, recipe: Recipe) -> I
     def is_bias(name: str) -> bool:
         return name.endswith("bias")
 
-    is_norm = _norms(values)
+    is_norm = find_norms(values)
     groups: tuple[tuple[str, str, Named], ...] = (
         ("", "", lambda name: False),
         ("biases", "biases do not decay", is_bias),
@@ -171,7 +168,9 @@ def propose_decays(asked: Sequence[Asked], values: Numbers, recipe: Recipe) -> I
         ),
         ("one dimension", "parameters of one dimension (biases, norms, γ) do not decay", lambda n: values[n].ndim < 2),
     )
-    yield iter([hypothesis("no decay", f"nothing decays, the reference's decay is {own.decay:g}", 0.0)])
+    yield iter(
+        [hypothesis("no decay", f"nothing decays, the reference's decay is {own.decay:g}", replace(own, decay=0.0))]
+    )
     found = _read_decay(asked[0], values, own)
     if found is None:
         return
@@ -181,12 +180,40 @@ def propose_decays(asked: Sequence[Asked], values: Numbers, recipe: Recipe) -> I
             hypothesis(
                 _name_decay(what, number, found, own.decay),
                 "; and ".join(part for part in (number, f"{said}, the reference's do" if said else "") if part),
-                found,
+                replace(own, decay=found),
                 spared,
             )
             for what, said, spared in groups
             if pick(what) and (what or number)
         )
+    rules = _read_rules(asked, values, replace(own, decay=found))
+    yield (hypothesis(*_say_rule(rule, own), rule) for rule in rules if rule != own)
+
+
+def _read_rules(asked: Sequence[Asked], values: Numbers, own: Rule) -> Iterator[Rule]:
+    """The rules of another momentum and of Nesterov's by which parameters decay as the port's do at first."""
+    yield replace(own, nesterov=True, decay=_rounded(own.decay / (1 + own.momentum)))
+    name = max(
+        (label for label in asked[0].actual if label in values), key=lambda label: greatest(asked[0].actual)[label]
+    )
+    if len(asked) < 2 or name not in asked[1].actual:
+        return
+    before, update = values[name], asked[0].actual[name]
+    rest = -asked[1].actual[name] / own.rate - own.decay * (before + update)
+    kept = own.decay * before
+    momentum = float((rest * kept).sum() / (kept * kept).sum())
+    if np.isfinite(momentum):
+        yield replace(own, momentum=_rounded(momentum))
+
+
+def _say_rule(rule: Rule, own: Rule) -> tuple[str, str]:
+    """Name and sentence of a rule that decays and has another momentum."""
+    odd = {"decay": _say_decay(rule.decay, own.decay)} if rule.decay != own.decay else {}
+    if rule.nesterov:
+        odd["Nesterov"] = "the optimiser looks ahead (Nesterov), the reference's does not"
+    else:
+        odd["momentum"] = f"momentum is {rule.momentum:g}, the reference's {own.momentum:g}"
+    return " and ".join(odd), "; and ".join(odd.values())
 
 
 def _name_decay(what: str, number: str, found: float, own: float) -> str:
@@ -200,7 +227,7 @@ def _say_decay(found: float, own: float) -> str:
     return f"decay is {found:g}, the reference's is {own:g}{twice}"
 
 
-def _norms(values: Numbers) -> Named:
+def find_norms(values: Numbers) -> Named:
     """Whether a name is of a layer whose weight has one dimension: a norm."""
     flat = {name.rpartition(".")[0] for name, value in values.items() if name.endswith("weight") and value.ndim == 1}
     return lambda name: name.rpartition(".")[0] in flat

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from parity.certify.calls import Call, Recording, observable, recording, replay, replay_forward
+from parity.certify.calls import Call, Key, Recording, observable, recording, replay, replay_forward
+from parity.certify.causes.backward import explain_pass, gather_numbers, upstream_of
 from parity.certify.causes.engine import Asked, explain
+from parity.certify.causes.readings import explain_settings
 from parity.certify.causes.statistics import propose_statistics
 from parity.certify.dropout import functions_drop_nothing, is_dropout, kind_of
 from parity.certify.gate import Check, Evidence, HandIn
@@ -28,12 +30,12 @@ from parity.certify.limits import (
     STATISTIC,
     STATISTIC_REASON,
 )
-from parity.certify.measure import Found, greatest, layer_scales, worst
+from parity.certify.measure import Distance, greatest, layer_scales, worst
 from parity.certify.outputs import in_order
 from parity.certify.sides import Side
 from parity.certify.state import load_values, statistics_of
 from parity.certify.subject import Subject
-from parity.verdicts.report import Cause
+from parity.verdicts.found import Found
 
 Array = np.ndarray[Any, Any]
 
@@ -64,14 +66,14 @@ def _run(subject: Subject, checks: list[Check]) -> Evidence:
     count = _count(outputs)
     if not count:
         return Evidence(checks=[*checks, count])
-    reached = _go_back(subject, sides, outputs, labels)
+    reached, upstream = _go_back(subject, sides, outputs, labels)
     gradients, states = [side.gradients() for side in sides], [statistics_of(side) for side in sides]
     whole = [
         _free(sides, recordings),
         reached,
         _check("parameters", worst(gradients[1], gradients[0], layer_scales(gradients[0]))),
     ]
-    isolated = _isolated(subject, sides, recordings)
+    isolated, guilty = _isolated(subject, sides, recordings)
     remarks = _zero(*gradients)
     if all(whole) and not isolated:
         remarks.append(
@@ -82,16 +84,25 @@ def _run(subject: Subject, checks: list[Check]) -> Evidence:
         checks.append(isolated)
     statistics = _statistics("running statistics", before, *states)
     others = all([*checks, *whole])
+
+    def explain_why() -> Found:
+        if others:
+            return _explain_statistics(before, *states)
+        if all(whole):
+            return explain_settings(checks)
+        with functions_drop_nothing():
+            numbers = [
+                gather_numbers(side, own, state) for side, own, state in zip(sides, outputs, states, strict=True)
+            ]
+            return explain_pass(subject, sides, recordings, guilty, upstream, numbers)
+
+    hand_in = _hand_in(*gradients)
     alone = [] if statistics else [_isolated_statistics(sides, recordings, before)]
-    return Evidence(
-        checks=[*checks, *whole, *alone, statistics],
-        remarks=remarks,
-        explain=lambda: _explain_statistics(before, *states) if others else None,
-        hand_in=_hand_in(*gradients),
-    )
+    checks = [*checks, *whole, *alone, statistics]
+    return Evidence(checks=checks, remarks=remarks, explain=explain_why, hand_in=hand_in)
 
 
-def _explain_statistics(before: dict[str, Array], *states: dict[str, Array]) -> Cause | None:
+def _explain_statistics(before: dict[str, Array], *states: dict[str, Array]) -> Found:
     """Why statistics alone are others."""
     ours, theirs = states
     return explain([Asked("a pass", theirs, ours, STATISTIC)], propose_statistics(before, ours, theirs))
@@ -114,21 +125,27 @@ def _count(outputs: list[list[Any]]) -> Check:
     return Check(name="number of outputs", measured=difference, limit=EXACT, reason=EXACT_REASON, detail=detail)
 
 
-def _go_back(subject: Subject, sides: tuple[Side, Side], outputs: list[list[Any]], labels: Array) -> Check:
-    """Send the gradients of the reference's loss back through both networks; returns the outputs' comparison."""
+def _go_back(
+    subject: Subject, sides: tuple[Side, Side], outputs: list[list[Any]], labels: Array
+) -> tuple[Check, list[Array]]:
+    """Send the gradients of the reference's loss back through both networks; returns the outputs' comparison, and them.
+
+    The reference's `outputs` become those at the port's size.
+    """
     reference, port = sides
     expected = subject.forms[1].bring(outputs[0], subject.size)
     for tensor in expected:
         reference.retain(tensor)
     reference.criterion()(tuple(expected), reference.tensor(labels)).backward()
-    upstream = [port.tensor(reference.array(tensor.grad)) for tensor in expected]
-    port.send_back(outputs[1], upstream)
+    upstream = [reference.array(tensor.grad) for tensor in expected]
+    port.send_back(outputs[1], [port.tensor(array) for array in upstream])
+    outputs[0] = expected
     arrays = [
         {f"output {number}": side.array(tensor) for number, tensor in enumerate(tensors)}
         for side, tensors in zip(sides, (expected, outputs[1]), strict=True)
     ]
     distance, where = worst(arrays[1], arrays[0], greatest(arrays[0]))
-    return Check(name="outputs", measured=distance, limit=GRADIENT, reason=GRADIENT_REASON, detail=where)
+    return Check(name="outputs", measured=distance, limit=GRADIENT, reason=GRADIENT_REASON, detail=where), upstream
 
 
 def _isolated_statistics(sides: tuple[Side, Side], recordings: list[Recording], before: dict[str, Array]) -> Check:
@@ -167,14 +184,14 @@ def _guess(before: Array, ours: Array, theirs: Array) -> str:
 
 def _free(sides: tuple[Side, Side], recordings: list[Recording]) -> Check:
     """On the way back: the last module forwards is the first backwards."""
-    first: Found | None = None
-    most: Found = 0.0, ""
+    first: Distance | None = None
+    most: Distance = 0.0, ""
     for key in reversed(recordings[0].calls):
         expected = recordings[0].gradients(sides[0], key)
         if not expected:
             continue
         if key not in recordings[1].calls:
-            found: Found = math.inf, f"{key[0]} is never called"
+            found: Distance = math.inf, f"{key[0]} is never called"
         else:
             actual = recordings[1].gradients(sides[1], key)
             for name in recordings[0].overwritten(key) | recordings[1].overwritten(key):
@@ -188,29 +205,31 @@ def _free(sides: tuple[Side, Side], recordings: list[Recording]) -> Check:
     return _check("layer by layer, free-running", first or most)
 
 
-def _isolated(subject: Subject, sides: tuple[Side, Side], recordings: list[Recording]) -> Check:
-    first: Found | None = None
-    most: Found = 0.0, ""
+def _isolated(subject: Subject, sides: tuple[Side, Side], recordings: list[Recording]) -> tuple[Check, Key | None]:
+    """With the first call that is itself wrong."""
+    guilty: Key | None = None
+    most: Distance = 0.0, ""
     for key, call in recordings[0].calls.items():
-        upstream = [output.grad if call.is_kept(output) else None for output in call.outputs]
-        if any(gradient is None for gradient in upstream):
+        upstream = upstream_of(sides[0], call)
+        if upstream is None:
             continue
         subject.progress(f"backward, {call.name}")
-        found = _replay(sides, [call, recordings[1].calls.get(key)], [sides[0].array(one) for one in upstream])
+        found = _replay(sides, [call, recordings[1].calls.get(key)], upstream)
         most = max(most, found)
         if not found[0] <= ISOLATED_GRADIENT:
-            first = found
+            guilty, most = key, found
             break
-    return Check(
+    check = Check(
         name="layer by layer, isolated",
-        measured=(first or most)[0],
+        measured=most[0],
         limit=ISOLATED_GRADIENT,
         reason=ISOLATED_GRADIENT_REASON,
-        detail=(first or most)[1],
+        detail=most[1],
     )
+    return check, guilty
 
 
-def _replay(sides: tuple[Side, Side], calls: list[Call | None], upstream: list[Array]) -> Found:
+def _replay(sides: tuple[Side, Side], calls: list[Call | None], upstream: list[Array]) -> Distance:
     """Both calls with the reference's inputs, each with its own other arguments."""
     expected, actual = calls
     assert expected is not None
@@ -230,7 +249,7 @@ def _replay(sides: tuple[Side, Side], calls: list[Call | None], upstream: list[A
 
 def _distance(
     ours: tuple[dict[str, Array], dict[str, Array]], theirs: tuple[dict[str, Array], dict[str, Array]]
-) -> Found:
+) -> Distance:
     """Of outputs on their own scale, of gradients on that of their layer's (an input's on its own)."""
     scales = {**greatest(ours[0]), **layer_scales(ours[1])}
     scales |= {name: value for name, value in greatest(ours[1]).items() if name.startswith("input")}
@@ -295,5 +314,5 @@ def _zero(ours: dict[str, Array], theirs: dict[str, Array]) -> list[str]:
     return [f"gradients that are zero by analysis: {', '.join(names)}"] if names else []
 
 
-def _check(name: str, found: Found) -> Check:
+def _check(name: str, found: Distance) -> Check:
     return Check(name=name, measured=found[0], limit=GRADIENT, reason=GRADIENT_REASON, detail=found[1])

@@ -11,7 +11,9 @@ from cityscapes.confusion import Score, count_confusion
 from cityscapes.labels import IGNORED, NUM_CLASSES
 from cityscapes.protocols import prepare, protocol_for
 from parity.certify.causes.engine import Asked, explain
+from parity.certify.causes.metrics import Case, propose_metrics, propose_tables
 from parity.certify.causes.pixels import propose_pixels
+from parity.certify.causes.readings import explain_settings
 from parity.certify.gate import Check, Evidence, HandIn
 from parity.certify.gates.inference import compare_inference
 from parity.certify.limits import EXACT, EXACT_REASON, SINGLE_METRIC, SINGLE_METRIC_REASON, VALUE, VALUE_REASON
@@ -20,7 +22,7 @@ from parity.certify.outputs import in_order
 from parity.certify.parts.loaders import FULL_SIZE
 from parity.certify.sides import Side
 from parity.certify.subject import Subject, decoded
-from parity.verdicts.report import Cause
+from parity.verdicts.found import Found
 from recipe.interpolation import interpolation_matrix
 from recipe.preprocessing import preprocess
 
@@ -69,10 +71,10 @@ def _enlarge(pixels: Array) -> Array:
     return np.tile(pixels, (*times, 1))[: FULL_SIZE[0], : FULL_SIZE[1]] if max(times) > 1 else pixels
 
 
-def _explain(subject: Subject, ours: Side, theirs: Side) -> Cause | None:
+def _explain(subject: Subject, ours: Side, theirs: Side) -> Found:
     """Why pixels are shown otherwise: what another normalisation makes of a piece of the first pictures."""
     if ours.own("preprocessing") is not None:
-        return None
+        return Found()
     pixels = {one.name: decoded(one)[0][: LARGEST[0], : LARGEST[1]] for one in subject.samples("val", METRIC_PICTURES)}
     asked = [
         Asked(name, {"values": theirs.preprocess(one)}, {"values": ours.preprocess(one)}, VALUE)
@@ -94,15 +96,17 @@ def metric(subject: Subject) -> Evidence:
     tables = [np.zeros((classes, classes), np.int64) for _ in sides]
     for side in sides:
         side.model.eval()
-    miscounted = 0
+    miscounted, seen, asked = 0, dict[str, Case](), []
     for sample in subject.samples("val", METRIC_PICTURES):
         pixels, labels = (part[: LARGEST[0], : LARGEST[1]] for part in decoded(sample))
         labels = np.where(labels < classes, labels, IGNORED)
         for side, table in zip(sides, tables, strict=True):
             logits = predict(subject, side, pixels)
-            counted = side.confusion(logits, labels)
-            miscounted += int(np.abs(counted - count_confusion(logits.argmax(0), labels, classes)).sum())
+            counted, right = side.confusion(logits, labels), count_confusion(logits.argmax(0), labels, classes)
+            miscounted += int(np.abs(counted - right).sum())
             table += counted
+        seen[sample.name] = logits.argmax(0), labels
+        asked.append(Asked(sample.name, {"pixels": counted}, {"pixels": right}, EXACT))
     scores = [Score(table).miou for table in tables]
     own = _given_metric(subject, sides)
     checks = [
@@ -125,7 +129,14 @@ def metric(subject: Subject) -> Evidence:
         port={name: np.array(actual) for name, (actual, _) in measured.items()},
         reference={name: np.array(expected) for name, (_, expected) in measured.items()},
     )
-    return Evidence(checks=checks, remarks=remarks, hand_in=hand_in)
+
+    def explain_why() -> Found:
+        found = explain(asked, propose_tables(seen, classes))
+        if not found.tried:
+            found = _explain_figure(subject, sides)
+        return found if found.tried else explain_settings(checks)
+
+    return Evidence(checks=checks, remarks=remarks, explain=explain_why, hand_in=hand_in)
 
 
 def _given_metric(subject: Subject, sides: Sequence[Side]) -> dict[str, tuple[float, float]]:
@@ -157,6 +168,33 @@ def _compare_metric(name: str, measured: tuple[float, float]) -> Check:
     )
 
 
+def _explain_figure(subject: Subject, sides: Sequence[Side]) -> Found:
+    """Why the port's own metric gives another figure: on the gate's cases, and on pictures that are less alike."""
+    reference, port = sides
+    if port.own("metric") is None or reference.own("metric") is not None:
+        return Found()
+    cases = {**_metric_cases(subject), "unlike pictures": _unlike_pictures(subject)}
+    asked = []
+    for name, (predictions, labels) in cases.items():
+        actual, expected = (
+            _measure(port, own, predictions, labels, subject.num_classes) for own in (port.own("metric"), None)
+        )
+        expected = _as_counted(actual, expected, predictions, labels, subject.num_classes)
+        asked.append(Asked(name, {"mIoU": np.array(actual)}, {"mIoU": np.array(expected)}, SINGLE_METRIC))
+    return explain(asked, propose_metrics(cases, subject.num_classes))
+
+
+def _unlike_pictures(subject: Subject) -> Case:
+    """Pictures of which each lacks a class and has its own share of wrong and of ignored pixels."""
+    rng, classes = np.random.default_rng([subject.seed, 9]), subject.num_classes
+    numbers = np.arange(3)[:, None, None]
+    shares = (numbers + 1) / 5
+    labels = (classes * rng.random((3, 32, 48)) ** (3 * shares)).astype(np.int64)
+    predictions = np.where(rng.random(labels.shape) < shares, rng.integers(0, classes, labels.shape), labels)
+    labels, predictions = (np.where(own == numbers, classes - 1, own) for own in (labels, predictions))
+    return predictions, np.where(rng.random(labels.shape) < shares[::-1], IGNORED, labels)
+
+
 def _as_counted(actual: float, expected: float, predictions: Array, labels: Array, classes: int) -> float:
     """`expected`, with the classes that do not occur counted as the port counts them: left out, or as 0.
 
@@ -167,7 +205,7 @@ def _as_counted(actual: float, expected: float, predictions: Array, labels: Arra
     return min(either, key=lambda value: relative(actual, value))
 
 
-def _metric_cases(subject: Subject) -> dict[str, tuple[Array, Array]]:
+def _metric_cases(subject: Subject) -> dict[str, Case]:
     """Good predictions of all classes, and of pictures in which some class is in no label and no prediction."""
     rng, classes = np.random.default_rng([subject.seed, 8]), subject.num_classes
     cases = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from parity.certify.gate import Check, Evidence, HandIn
 from parity.certify.limits import EXACT
@@ -10,7 +11,8 @@ from parity.certify.subject import Subject
 from parity.engine.harness import compare_models
 from parity.networks.inputs import DEFAULT_SIZES, make_images
 from parity.reports.reprod_log import ForwardLog
-from parity.verdicts.report import Report, name_both
+from parity.verdicts.found import Found
+from parity.verdicts.report import Cause, Guilty, Report, name_both
 from twins.tolerances import FLOAT32_NOISE_RATIO, FLOAT64_RELATIVE
 
 LIMITS = {
@@ -44,7 +46,44 @@ def run(subject: Subject) -> Evidence:
                     )
                 )
     port, reference = log.outputs
-    return Evidence(checks=checks, remarks=[report.summary], hand_in=HandIn(reference=reference, port=port))
+    return Evidence(
+        checks=checks,
+        remarks=[report.summary],
+        explain=lambda: _explain(report),
+        hand_in=HandIn(reference=reference, port=port),
+    )
+
+
+def _explain(report: Report) -> Found:
+    """The causes of the guilty layers, each with the first of its layers and how many more; or what was measured."""
+    layers: dict[tuple[str, str], list[Guilty]] = {}
+    for guilty in report.guilty:
+        if guilty.cause is not None:
+            layers.setdefault((guilty.cause.name, guilty.cause.text), []).append(guilty)
+    causes = [one.cause for (one, *_) in layers.values() if one.cause is not None]
+    if not causes:
+        tried = max((guilty.tried for guilty in report.guilty), default=0)
+        return Found(None, tried, next((guilty.facts for guilty in report.guilty), ()))
+    said = [
+        f"{_list([one.path for one in group])}: {cause.text}"
+        for group, cause in zip(layers.values(), causes, strict=True)
+    ]
+    left = len(report.guilty) - sum(map(len, layers.values()))
+    if left:
+        said.append(f"{left} more guilty {'layer has' if left == 1 else 'layers have'} no known cause")
+    return Found(
+        Cause(
+            name=" and ".join(dict.fromkeys(cause.name for cause in causes)),
+            text="; ".join(said),
+            fix="; ".join(dict.fromkeys(cause.fix for cause in causes)),
+            residual=max((cause.residual for cause in causes if cause.residual is not None), default=None),
+            proved=all(cause.proved for cause in causes),
+        )
+    )
+
+
+def _list(paths: Sequence[str]) -> str:
+    return paths[0] + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
 
 
 def _layers(report: Report) -> list[Check]:

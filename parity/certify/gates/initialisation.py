@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from parity.certify.causes.initial import explain_initial
 from parity.certify.gate import Check, Evidence, NotRunError
 from parity.certify.limits import DISTRIBUTION, DISTRIBUTION_REASON, EXACT, EXACT_REASON
 from parity.certify.subject import Subject
@@ -27,13 +29,26 @@ def run(subject: Subject) -> Evidence:
     ours, theirs = _fresh(subject)
     if ours.keys() != theirs.keys():
         raise NotRunError(f"no counterpart of {sorted(ours.keys() ^ theirs.keys())[0]}")
-    constant = [name for name, array in ours.items() if array.size > 1 and array.min() == array.max()]
-    constant += [name for name, array in ours.items() if array.size == 1]
+    checks = _compare(ours, theirs)
+    constant = sum(_is_constant(array) for array in ours.values())
+    return Evidence(
+        checks=checks,
+        remarks=[f"{len(ours) - constant} parameters drawn, {constant} constant"],
+        explain=lambda: explain_initial(ours, theirs, _compare),
+    )
+
+
+def _is_constant(array: Array) -> bool:
+    return bool(array.size == 1 or array.min() == array.max())
+
+
+def _compare(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> list[Check]:
+    constant = [name for name, array in ours.items() if _is_constant(array)]
     odd = [name for name in constant if theirs[name].tobytes() != ours[name].tobytes()]
     drawn = [name for name in ours if name not in constant]
     mean = max(((_mean_score(ours[name], theirs[name]), name) for name in drawn), default=(0.0, ""))
     spread = max(((_deviation_score(ours[name], theirs[name]), name) for name in drawn), default=(0.0, ""))
-    checks = [
+    return [
         Check(
             name="constants that differ",
             measured=len(odd),
@@ -44,7 +59,6 @@ def run(subject: Subject) -> Evidence:
         *(_check(name, score, where) for name, (score, where) in (("mean", mean), ("deviation", spread))),
         _check("shape of the distribution", *_shape_score(drawn, ours, theirs)),
     ]
-    return Evidence(checks=checks, remarks=[f"{len(drawn)} parameters drawn, {len(constant)} constant"])
 
 
 def _fresh(subject: Subject) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -77,7 +91,7 @@ def _deviation_score(left: Array, right: Array) -> float:
     return abs(math.log(float(left.std() / right.std()))) / error
 
 
-def _shape_score(names: list[str], ours: dict[str, Array], theirs: dict[str, Array]) -> tuple[float, str]:
+def _shape_score(names: list[str], ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> tuple[float, str]:
     """Kolmogorov-Smirnov distance of standardised values, in units of its standard error, by the name's last part."""
     found = (0.0, "")
     for kind in sorted({name.rpartition(".")[2] for name in names}):
@@ -90,7 +104,7 @@ def _shape_score(names: list[str], ours: dict[str, Array], theirs: dict[str, Arr
     return found
 
 
-def _standardised(side: dict[str, Array], names: list[str]) -> Array:
+def _standardised(side: Mapping[str, Array], names: list[str]) -> Array:
     share = max(SHAPE_SAMPLE // max(len(names), 1), 1)
     return np.concatenate([(side[name] / max(side[name].std(), 1e-30)).reshape(-1)[:share] for name in names])
 

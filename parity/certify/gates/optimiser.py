@@ -14,21 +14,20 @@ from zlib import crc32
 import numpy as np
 
 from parity.certify.causes.engine import Asked, explain
+from parity.certify.causes.readings import explain_settings
 from parity.certify.causes.schedules import propose_schedules
 from parity.certify.causes.updates import propose_decays, propose_updates
 from parity.certify.gate import Check, Evidence
 from parity.certify.limits import EXACT, EXACT_REASON, RATE, RATE_REASON, UPDATE, UPDATE_REASON
-from parity.certify.measure import greatest, worst
+from parity.certify.measure import greatest, sample, worst
 from parity.certify.sides import Side
 from parity.certify.state import load_values
 from parity.certify.subject import Subject
-from parity.verdicts.report import Cause
+from parity.verdicts.found import Found
 
 Array = np.ndarray[Any, Any]
 
 STEPS = 3
-SAMPLE = 256
-"""Values of each parameter that are kept to look for a cause."""
 
 
 def optimiser(subject: Subject) -> Evidence:
@@ -96,7 +95,9 @@ def learning_rate(subject: Subject) -> Evidence:
     return Evidence(
         checks=[length, *checks],
         remarks=[f"{recipe.steps} steps from {recipe.base_rate:g} to {expected[-1]:.3g}"],
-        explain=lambda: None if given or all(checks) else explain([asked], propose_schedules(asked, recipe)),
+        explain=lambda: (
+            explain_settings([length]) if given or all(checks) else explain([asked], propose_schedules(asked, recipe))
+        ),
     )
 
 
@@ -127,7 +128,7 @@ class _Compared:
 def _compare(subject: Subject, what: str, *, decay: bool) -> _Compared:
     port, reference = subject.paddle(layers=False), subject.torch(layers=False)
     load_values(reference, port.values())
-    found = _Compared(_sample({name: reference.array(one) for name, one in reference.parameters.items()}))
+    found = _Compared(sample({name: reference.array(one) for name, one in reference.parameters.items()}))
     expected_steps, actual_steps = (_updates(subject, side, decay=decay) for side in (reference, port))
     for step, (expected, actual) in enumerate(zip(expected_steps, actual_steps, strict=True), 1):
         scales = greatest(expected)
@@ -137,23 +138,17 @@ def _compare(subject: Subject, what: str, *, decay: bool) -> _Compared:
             Check(name=f"{what}, step {step}", measured=distance, limit=UPDATE, reason=UPDATE_REASON, detail=detail)
         )
         found.changed = {n for n, v in scales.items() if v}, {n for n, v in greatest(actual).items() if v}
-        found.steps.append((_sample(expected), _sample(actual)))
+        found.steps.append((sample(expected), sample(actual)))
     return found
 
 
-def _sample(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Some values of each array: a rule is one for all values of a parameter."""
-    return {
-        name: array.reshape(-1)[:: max(array.size // SAMPLE, 1)].copy().reshape((-1, *(1,) * (array.ndim - 1)))
-        for name, array in arrays.items()
-    }
-
-
-def _explain(subject: Subject, compared: _Compared, *, decay: bool) -> Cause | None:
+def _explain(subject: Subject, compared: _Compared, *, decay: bool) -> Found:
     """Why updates are others: what another rule makes of the same gradients, where the reference's is the recipe's."""
     if subject.reference_kit["optimiser"].run is not None:
-        return None
-    asked = [Asked(step, own, expected, UPDATE) for step, (expected, own) in enumerate(compared.steps)]
+        return Found()
+    asked = [
+        Asked(step, own, expected, UPDATE, f"step {step + 1}") for step, (expected, own) in enumerate(compared.steps)
+    ]
     if decay:
         return explain(asked, propose_decays(asked, compared.start, subject.recipe))
     gradients = [_gradients(subject, compared.start, step, 1.0) for step in range(STEPS)]

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from parity.certify.causes.criteria import Edit
+from parity.certify.causes.engine import Numbers
+from parity.certify.causes.training import Step, explain_steps
 from parity.certify.dropout import functions_drop_nothing
 from parity.certify.gate import Check, Evidence, HandIn, NotRunError
 from parity.certify.gates.data import BATCH, load
@@ -23,12 +26,13 @@ from parity.certify.limits import (
     TRAJECTORY,
     TRAJECTORY_REASON,
 )
-from parity.certify.measure import Found, greatest, noise_ratio, relative, worst
+from parity.certify.measure import Distance, greatest, noise_ratio, relative, sample, worst
 from parity.certify.outputs import in_order
 from parity.certify.sides import STATISTICS, Side
 from parity.certify.state import load_state, statistics_of, velocities
 from parity.certify.subject import Subject
 from parity.reports.reprod_log import THRESHOLD
+from parity.verdicts.found import Found
 from twins.tolerances import FLOAT32_NOISE_RATIO
 
 Array = np.ndarray[Any, Any]
@@ -59,7 +63,8 @@ def run(subject: Subject) -> Evidence:
 
 def _run(subject: Subject) -> Evidence:
     batches = list(_batches(subject))
-    checks = _isolated(subject, batches[: len(TRAJECTORY)])
+    steps = _isolated(subject, batches[: len(TRAJECTORY)])
+    checks = _check_isolated(steps)
     runs = {}
     for dtype in ("float64", "float32"):
         for side in (subject.torch(dtype), subject.paddle(dtype)):
@@ -78,7 +83,13 @@ def _run(subject: Subject) -> Evidence:
     checks += [_divergence(curves, dtype) for dtype in ("float64", "float32")]
     checks.append(_statistics(*(run.statistics for run in runs.values())))
     remark = f"{len(batches)} steps; float64 losses end {relative(actual[-1], exact[-1]):.1e} apart"
-    return Evidence(checks=checks, remarks=[remark], curves=curves, hand_in=_hand_in(exact, actual))
+    return Evidence(
+        checks=checks,
+        remarks=[remark],
+        curves=curves,
+        explain=lambda: _explain(subject, steps, batches[0]),
+        hand_in=_hand_in(exact, actual),
+    )
 
 
 def _hand_in(expected: Sequence[float], actual: Sequence[float]) -> HandIn:
@@ -154,13 +165,14 @@ def _trainer(subject: Subject, side: Side) -> Any:
     return side.make_trainer(_criterion(subject, side), share=RATE_SHARE)
 
 
-def _criterion(subject: Subject, side: Side) -> Any:
-    """The side's own loss, of the outputs as its network gives them; the toolkit's takes them in order.
+def _criterion(subject: Subject, side: Side, edit: Edit = lambda criterion: None) -> Any:
+    """The side's own loss, edited, of the outputs as its network gives them; the toolkit's takes them in order.
 
     Where the port resizes its logits as the reference's loss does, the reference's are resized by the very same
     numbers: Paddle keeps some of them as float32.
     """
     criterion = side.criterion(subject.mining)
+    edit(criterion)
     if side.kit["loss"].run is not None:
         return criterion
     form = subject.forms[1]
@@ -170,9 +182,12 @@ def _criterion(subject: Subject, side: Side) -> Any:
 
 
 def _step(side: Side, trainer: Any, batch: Batch, classes: int) -> float:
+    return float(trainer.step(*_prepared(side, batch, classes)))
+
+
+def _prepared(side: Side, batch: Batch, classes: int) -> tuple[Any, Any]:
     images, labels = _scaled(batch)
-    labels = np.where(labels < classes, labels, 255)
-    return float(trainer.step(side.tensor(images), side.tensor(labels)))
+    return side.tensor(images), side.tensor(np.where(labels < classes, labels, 255))
 
 
 def _follow(subject: Subject, side: Side, batches: Sequence[Batch], name: str) -> _Course:
@@ -186,30 +201,80 @@ def _follow(subject: Subject, side: Side, batches: Sequence[Batch], name: str) -
     return run
 
 
-def _isolated(subject: Subject, batches: Sequence[Batch]) -> list[Check]:
+def _isolated(subject: Subject, batches: Sequence[Batch]) -> list[Step]:
     """Each step in both frameworks from torch's parameters, statistics and velocities."""
-    ours, theirs = subject.torch(), subject.paddle()
-    trainers = [_trainer(subject, side) for side in (ours, theirs)]
-    classes = subject.num_classes
-    found = dict[str, Found].fromkeys(("loss", "step", "statistics"), (0.0, ""))
+    sides = subject.torch(), subject.paddle()
+    ours, theirs = sides
+    trainers = [_trainer(subject, side) for side in sides]
+    steps = []
     for number, batch in enumerate(batches, 1):
         subject.progress(f"training, isolated, step {number} / {len(batches)}")
+        kept = velocities(ours, trainers[0])
         if number > 1:
-            kept = velocities(ours, trainers[0])
             if kept.keys() != velocities(theirs, trainers[1]).keys():
                 break  # of an optimiser that keeps something else: each step from one state is the first
             load_state(theirs, ours.state())
             velocities(theirs, trainers[1], kept)
-        losses = [_step(side, trainer, batch, classes) for side, trainer in zip((ours, theirs), trainers, strict=True)]
-        made = {"loss": (relative(losses[1], losses[0]), "")}
-        expected, actual = ours.state(), theirs.state()
-        for kind, is_statistic in (("step", False), ("statistics", True)):
-            chosen = {name: array for name, array in expected.items() if name.endswith(STATISTICS) == is_statistic}
-            made[kind] = worst({name: actual[name] for name in chosen}, chosen, greatest(chosen))
-        for kind, (distance, where) in made.items():
-            found[kind] = max(found[kind], (distance, f"step {number}{where and f', {where}'}"))
+        before, rate = ours.state(), trainers[0].rate
+        losses = [
+            _step(side, trainer, batch, subject.num_classes) for side, trainer in zip(sides, trainers, strict=True)
+        ]
+        expected, actual = (side.state() for side in sides)
+        steps.append(
+            Step(
+                rate=rate,
+                before=sample(before),
+                velocities=sample(kept),
+                gradients=sample(ours.gradients()),
+                losses=(losses[0], losses[1]),
+                after=(sample(expected), sample(actual)),
+                apart={
+                    "step": _apart(actual, expected, statistics=False),
+                    "statistics": _apart(actual, expected, statistics=True),
+                },
+            )
+        )
+    return steps
+
+
+def _apart(actual: State, expected: State, *, statistics: bool) -> Distance:
+    """How far running statistics are apart, or all the rest."""
+    chosen = {name: array for name, array in expected.items() if name.endswith(STATISTICS) == statistics}
+    return worst({name: actual[name] for name in chosen}, chosen, greatest(chosen))
+
+
+def _check_isolated(steps: Sequence[Step]) -> list[Check]:
+    numbered = list(enumerate(steps, 1))
+    found = {"loss": max((relative(*reversed(step.losses)), f"step {number}") for number, step in numbered)}
+    for kind in ("step", "statistics"):
+        ends = ((step.apart[kind], number) for number, step in numbered)
+        found[kind] = max((distance, f"step {number}{where and f', {where}'}") for (distance, where), number in ends)
     limits = {"loss": (LOSS, LOSS_REASON), "step": (STEP, STEP_REASON), "statistics": (STATISTIC, STATISTIC_REASON)}
     return [
         Check(name=f"{kind} from the reference's state", measured=measured, limit=limit, reason=reason, detail=where)
         for (kind, (measured, where)), (limit, reason) in zip(found.items(), limits.values(), strict=True)
     ]
+
+
+def _explain(subject: Subject, steps: Sequence[Step], batch: Batch) -> Found:
+    """Why a step is another, where the reference's loss and optimiser are the recipe's."""
+    if any(subject.reference_kit[part].run is not None for part in ("loss", "optimiser", "schedule")):
+        return Found()
+    side = subject.torch()
+    side.share_dropout(subject.seed)
+    side.train()
+    before = side.state()
+    images, labels = _prepared(side, batch, subject.num_classes)
+    outputs: list[Any] = []
+
+    def again(edit: Edit, is_whole: bool) -> tuple[float, Numbers]:
+        criterion = _criterion(subject, side, edit)
+        if is_whole:
+            load_state(side, before)
+            loss = side.make_trainer(criterion, share=RATE_SHARE).step(images, labels)
+            return float(loss), sample(side.state())
+        with side.without_gradients():
+            outputs[:] = outputs or [side.model(images)]
+            return float(criterion(outputs[0], labels)), {}
+
+    return explain_steps(steps, subject.recipe, subject.mining is not None, again)

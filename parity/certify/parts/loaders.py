@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.certify.charts import Draw, make_chart, read_chart, write_charts
+from parity.certify.charts import Drawn, make_chart, read_chart, write_charts
 from parity.certify.gate import NotRunError
 from recipe.augmentation import Augmentation
 from twins.tensors import flatten
@@ -38,18 +38,19 @@ class ChartSource(ABC):
     def charts(self, folder: Path) -> Iterator[Pair]:
         """Augmented charts without end; `folder` is for files."""
 
-    def draws(self, folder: Path) -> tuple[list[Draw], int]:
-        """What was done to charts, and how many could not be read."""
-        found, lost, start = [], 0, time.monotonic()
+    def draws(self, folder: Path) -> Drawn:
+        """What was done to charts."""
+        found, start = Drawn(), time.monotonic()
         for (image, labels), _ in zip(self.charts(folder), range(self.most), strict=False):
             draw = read_chart(image, labels, self.size)
             if draw is None:
-                lost += 1
+                found.lost += 1
             else:
-                found.append(draw)
+                found.draws.append(draw)
+            found.labels.update(np.unique(labels).tolist())
             if time.monotonic() - start > PATIENCE:
                 break
-        return found, lost
+        return found
 
 
 class Source(ChartSource):
@@ -85,10 +86,10 @@ class FunctionSource(Source):
 
 
 class RecipeSource(ChartSource):
-    """The recipe's augmentation, of charts like another source's."""
+    """The recipe's augmentation, of `most` charts of this size."""
 
-    def __init__(self, augmentation: Augmentation, like: ChartSource, *, seed: int) -> None:
-        self.augmentation, self.size, self.most, self.seed = augmentation, like.size, like.most, seed
+    def __init__(self, augmentation: Augmentation, size: tuple[int, int], most: int, *, seed: int) -> None:
+        self.augmentation, self.size, self.most, self.seed = augmentation, size, most, seed
 
     def charts(self, folder: Path) -> Iterator[Pair]:
         charts = [make_chart(self.size, axis) for axis in (0, 1)]

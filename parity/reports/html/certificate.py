@@ -58,11 +58,16 @@ def summarise(gates: Sequence[Mapping[str, Any]]) -> str:
 
 
 def list_reasons(gate: Mapping[str, Any]) -> list[str]:
-    """Why the gate of this entry failed, line by line: cause, proof and change; nothing where it was not found."""
-    cause = gate.get("cause")
-    if cause is None:
+    """Why the gate of this entry failed, line by line: cause, proof and change; or what was measured."""
+    cause, tried = gate.get("cause"), gate.get("tried")
+    if cause is None and not tried:
         return []
-    proof = "read off both layers"
+    if cause is None:
+        what = "1 hypothesis tried, it does not repeat" if tried == 1 else f"{tried} hypotheses tried, none repeats"
+        return [f"cause not found: {what} it", *(f"measured: {fact}" for fact in gate["facts"])]
+    proof = "read off both sides"
+    if cause["proved"]:
+        proof = "proved: with this change the reference's side passes the gate's own tests against the port"
     if cause["residual"] is not None:
         proof = f"proved: with this change the reference's side repeats the port's numbers to {cause['residual']:.0e}"
     return [f"cause: {cause['text']}", proof, f"change: {cause['fix']}"]

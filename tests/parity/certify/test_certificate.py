@@ -17,7 +17,8 @@ from parity.certify.certificate import Certificate, judge, read_certificate, ver
 from parity.certify.gate import Check, Evidence, NotRunError, Outcome, not_run, run_gate
 from parity.certify.tables import print_certificate, summarise
 from parity.errors import ParityInputError
-from parity.reports.html.certificate import render, write_page
+from parity.reports.html.certificate import list_reasons, render, write_page
+from parity.verdicts.found import Found
 from parity.verdicts.report import Cause
 from tests.parity.certify.cases import gate_of
 
@@ -63,7 +64,7 @@ def test_keys() -> None:
     assert {"versions", "threads", "flags"} <= content["environment"].keys()
     assert [gate["name"] for gate in content["gates"]] == list(GATES)
     assert all(
-        list(g) == ["name", "verdict", "measured", "limit", "reason", "seconds", "code", "cause"]
+        list(g) == ["name", "verdict", "measured", "limit", "reason", "seconds", "code", "cause", "tried", "facts"]
         for g in content["gates"]
     )
 
@@ -202,7 +203,7 @@ def test_reasons_stand_below_the_table_in_60_columns() -> None:
 
 def test_the_cause_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cause = Cause(name="sum", text="it adds", fix="divide", residual=2e-15, proved=True, before=1.0)
-    evidence = Evidence(checks=[check(2.0)], explain=lambda: cause)
+    evidence = Evidence(checks=[check(2.0)], explain=lambda: Found(cause))
     certificate = make_certificate(replaced={"loss": run_gate(gate_of(lambda subject: evidence, "loss"), None)})
     print_certificate(certificate)
     text = capsys.readouterr().out
@@ -213,3 +214,26 @@ def test_the_cause_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     content = read_certificate(tmp_path / "certificate.json")
     assert next(gate["cause"] for gate in content["gates"] if gate["name"] == "loss") == cause.to_json()
     assert "cause: it adds" in write_page(tmp_path, content).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("found", "lines"),
+    [
+        (
+            Found(None, 7, ("it is twice",)),
+            ["cause not found: 7 hypotheses tried, none repeats it", "measured: it is twice"],
+        ),
+        (
+            Found(Cause(name="scales", text="a", fix="b", proved=True), 3),
+            ["cause: a", "proved: with this change the reference's side passes the gate's own tests", "change: b"],
+        ),
+        (Found(Cause(name="windows", text="a", fix="b")), ["cause: a", "read off both sides", "change: b"]),
+        (Found(), []),
+    ],
+    ids=["not found", "passes", "read", "not looked for"],
+)
+def test_how_a_cause_is_known(found: Found, lines: list[str]) -> None:
+    evidence = Evidence(checks=[check(2.0)], explain=lambda: found)
+    said = list_reasons(run_gate(gate_of(lambda subject: evidence, "loss"), None).to_json())
+    assert len(said) == len(lines)
+    assert all(own.startswith(line) for own, line in zip(said, lines, strict=True))

@@ -19,6 +19,10 @@ def nesterov_by_half(parameters: Any) -> Any:
     return paddle.optimizer.Momentum(1e-2, 0.5, parameters=parameters, use_nesterov=True, weight_decay=1e-4)
 
 
+def fast_and_heavy(parameters: Any) -> Any:
+    return paddle.optimizer.Momentum(1e-2, 0.9, parameters=parameters, use_nesterov=True, weight_decay=5e-4)
+
+
 def without_the_last(parameters: Any) -> Any:
     return paddle.optimizer.Momentum(1e-2, 0.9, parameters=parameters[:-1], weight_decay=1e-4)
 
@@ -53,6 +57,8 @@ def by_magnitude(parameters: Any) -> Any:
         ("optimiser", "adaptive", None, ""),
         ("regularisation", "of_the_other_framework", "decay", "decay is 4e-05, the reference's is 0.0001"),
         ("regularisation", "matrices_only", "decay and one dimension spared", "decay is 0.0005"),
+        ("regularisation", "lazy", "momentum", "momentum is 0.85, the reference's 0.9"),
+        ("regularisation", "fast_and_heavy", "decay and Nesterov", "decay is 0.0005"),
         ("regularisation", "by_magnitude", None, ""),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fnmatch import fnmatch
@@ -96,6 +97,7 @@ def compare_models(
 
     Both models are left as they were. Raises ParityInputError for a wrong mapping, and whatever the models raise.
     """
+    started = time.perf_counter()
     inputs = _named(images)
     ours, theirs = torch_modules(torch_module), paddle_modules(paddle_layer)
     pairing = pairs if isinstance(pairs, Pairing) else pair_modules(ours, theirs, pairs)
@@ -151,7 +153,8 @@ def compare_models(
         elif guilty and causes:
             from parity.engine.reasons import Reasons
 
-            guilty = Reasons(passes, witness, pairing, matched, ours, theirs).find(guilty)
+            seconds = time.perf_counter() - started
+            guilty = Reasons(passes, witness, pairing, matched, ours, theirs, seconds).find(guilty)
         notes = (*passes.convention.sentences, *passes.notes, *doubts.notes)
         environment = describe_environment()  # with the switches that the passes had
     seen = {layer.path for layer in found.layers}

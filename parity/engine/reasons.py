@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -33,8 +34,10 @@ from parity.pairing.tensors import Slot
 from parity.verdicts.report import ATTRIBUTES_SITE, OUTPUT_SITE, Cause, Guilty
 from twins.tensors import flatten, paddle_to_torch, refill, torch_to_paddle
 
+SHARE = 0.15
+"""Of the comparison's time: what the search for causes may take besides."""
 FORWARDS = 3
-"""What may be made of hypotheses altogether, in forward passes of the reference."""
+"""What may be made of hypotheses altogether, in forward passes of the reference, whatever time they take."""
 BUILT = SETTINGS | {"momentum", "dropout rate", "kind of dropout", "ceil_mode", "exclusive", "groups", "bias missing"}
 """Names of causes that are mended where the layer is built."""
 LEFT_OUT = ("number of passes", "layer left out", "another layer's output", "term missing", "factor missing")
@@ -61,6 +64,8 @@ class Reasons:
     matched: WeightMatch
     ours: Mapping[str, ModuleInfo]
     theirs: Mapping[str, ModuleInfo]
+    seconds: float = 0.0
+    """That the comparison has taken."""
     likely: Likely = field(default_factory=Likely)
     _work: int = 0
     """Of the reference's layers on all inputs."""
@@ -83,29 +88,43 @@ class Reasons:
                 units[fault.layer.input].append(fault)
         given = {name: self._capture(name, found) for name, found in units.items()}
         self.likely.left += FORWARDS * self._work
-        return [self._explained(one, faults[one.path, one.call, one.site], given) for one in guilty]
+        self.likely.until = time.perf_counter() + SHARE * self.seconds
+        explained = []
+        for number, one in enumerate(guilty):
+            self.likely.share(len(guilty) - number)
+            explained.append(self._explained(one, faults[one.path, one.call, one.site], given))
+        return explained
 
     def _faults_of(self, guilty: Guilty) -> list[Fault]:
-        """On each input, smallest first."""
+        """On each input, smallest first; then those of the next call of the same layer."""
         found = [
             fault
-            for failure, fault in self.witness.faults.items()
+            for (failure, _), fault in self.witness.faults.items()
             if (failure.path, failure.call, failure.site) == (guilty.path, guilty.call, guilty.site)
         ]
-        return sorted(found, key=lambda fault: fault.tensors[0].numel() if fault.tensors else 0)
+        found.sort(key=lambda fault: (fault.key.call, fault.tensors[0].numel() if fault.tensors else 0))
+        return found
 
     def _explained(self, guilty: Guilty, faults: Sequence[Fault], given: Mapping[str, Any]) -> Guilty:
         if guilty.site == ATTRIBUTES_SITE:
             return replace(guilty, cause=self._placed(guilty, self._read(guilty)))
-        questions = [asked for fault in faults if (asked := self._ask(fault, given[fault.layer.input])) is not None]
+        asked_of = [(fault, self._ask(fault, given[fault.layer.input])) for fault in faults]
+        questions = [asked for fault, asked in asked_of if asked is not None and fault.key.call == faults[0].key.call]
+        later = [asked for fault, asked in asked_of if asked is not None and fault.key.call != faults[0].key.call]
         if not questions or not _can_be_repeated(questions[0]):
             return guilty
         self.passes.progress(f"cause of {guilty.path or 'the network'}")
         found = explain(
-            questions, self._weights(faults[0]), self.likely, lambda: self._ask_again(questions[0], faults[0])
+            questions,
+            self._weights(faults[0]),
+            self.likely,
+            lambda: self._ask_again(questions[0], faults[0]),
+            later,
         )
         cause = None if found.cause is None else self._alone(guilty, found.cause)
-        return replace(guilty, cause=self._placed(guilty, cause), tried=found.tried, facts=found.facts)
+        return replace(
+            guilty, cause=self._placed(guilty, cause), tried=found.tried, untried=found.untried, facts=found.facts
+        )
 
     def _placed(self, guilty: Guilty, cause: Cause | None) -> Cause | None:
         """The cause, with the line of the user's file that is to be changed."""

@@ -237,9 +237,9 @@ def _pairs(asked: Asked) -> Iterator[Hypothesis]:
     for left, right in combinations(chosen, 2):
         if (left.name, min(left.edits)) != (right.name, min(right.edits)):
             yield Hypothesis(
-                f"{left.name} and {right.name}",
+                " and ".join(dict.fromkeys((left.name, right.name))),
                 f"{left.text}; and {right.text}",
-                f"{left.fix}; {right.fix}",
+                "; ".join(dict.fromkeys((left.fix, right.fix))),
                 join_edits(left.edits, right.edits),
                 parts=(left.key, right.key),
             )

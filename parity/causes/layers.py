@@ -126,7 +126,8 @@ def linears(step: Step, asked: Asked) -> Iterator[Hypothesis]:
     """Without its bias, or by the weight the other way round."""
     bound = step.bind()
     if bound.get("bias") is not None:
-        yield Hypothesis("bias missing", "the bias is not added", "add it", {step.number: step.altered(bias=None)})
+        text = f"the bias {step.label(2)} is not added" if len(step.labels) > 2 else "the bias is not added"
+        yield Hypothesis("bias missing", text, "add it", {step.number: step.altered(bias=None)})
     weight = bound.get("weight")
     if isinstance(weight, Tensor) and weight.ndim == 2 and weight.shape[0] == weight.shape[1]:
         text = "the product is with the weight transposed"

@@ -21,11 +21,14 @@ def open_function(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
     """The call of a function of torch, done step by step; None if it stays one step."""
     if name == "scaled_dot_product_attention":
         given = dict(zip(SCALED, args, strict=False)) | dict(kwargs)
-        return None if given.get("dropout_p") or given.get("enable_gqa") else partial(_attend_by_product, given)
+        is_other = given.get("dropout_p") or given.get("enable_gqa") or _hides_all(given.get("attn_mask"), shown=True)
+        return None if is_other else partial(_attend_by_product, given)
     if name == "multi_head_attention_forward":
         bound = inspect.signature(functional.multi_head_attention_forward).bind(*args, **kwargs)
         bound.apply_defaults()
-        return None if any(_is_given(bound.arguments[key]) for key in CLOSED) else partial(_attend, bound.arguments)
+        given = bound.arguments
+        is_other = any(_is_given(given[key]) for key in CLOSED) or _hides_all(given["attn_mask"], shown=False)
+        return None if is_other else partial(_attend, given)
     return None
 
 
@@ -36,6 +39,14 @@ CLOSED = ("bias_k", "bias_v", "add_zero_attn", "static_k", "static_v")
 
 def _is_given(value: Any) -> bool:
     return isinstance(value, Tensor) or bool(value)
+
+
+def _hides_all(mask: Tensor | None, *, shown: bool) -> bool:
+    """Whether a mask hides all from something, of which torch's functions make either zeros or NaN."""
+    if mask is None:
+        return False
+    hidden = mask == (not shown) if mask.dtype == torch.bool else mask.isneginf()
+    return bool(hidden.all(-1).any())
 
 
 def _attend_by_product(given: Mapping[str, Any]) -> Tensor:
@@ -71,6 +82,8 @@ def _attend(given: Mapping[str, Any]) -> tuple[Tensor, Tensor | None]:
     if mask is not None and mask.dim() == 3:
         mask = mask.unflatten(0, (-1, heads))
     weights = _weigh(query, key, None, [mask, None if padding is None else padding.view(-1, 1, 1, key.shape[2])])
+    if given["dropout_p"]:
+        weights = functional.dropout(weights, given["dropout_p"], training=False)
     attended = (weights @ value).transpose(1, 2).flatten(2).transpose(0, 1)
     output = functional.linear(attended, given["out_proj_weight"], given["out_proj_bias"])
     weights = weights.mean(1) if given["average_attn_weights"] else weights

@@ -24,6 +24,7 @@ from parity.causes.layout import (
 )
 from parity.causes.norms import norms
 from parity.causes.parts import exchanged_results, heads, picked, splits
+from parity.causes.passes import passes, reused
 from parity.causes.pooling import dropouts, global_pools, pools, resizes
 from parity.causes.results import on_inputs, on_results
 from parity.causes.steps import CALL, VIEWS, Step
@@ -37,7 +38,6 @@ from parity.causes.structure import (
     exchanged_calls,
     order_of_operations,
     other_terms,
-    passes,
     products,
     sums,
 )
@@ -57,12 +57,12 @@ RULES: tuple[tuple[tuple[str, ...], Rule], ...] = (
     (("interpolate", "upsample"), resizes),
     (("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"), dropouts),
     (("mul", "div"), scales),
-    (SUMS, sums),
     (PRODUCTS, products),
     (SOFTMAXES, softmaxes),
     (("add",), masks),
     (("masked_fill",), fills),
     (("where",), chosen_by_masks),
+    (SUMS, sums),
     (("cat",), concatenations),
     (("permute", "transpose", "mT", "T", "t", "swapaxes", "movedim"), rearrangements),
     (("flip",), flips),
@@ -98,6 +98,7 @@ def propose_steps(asked: Asked) -> Iterator[Hypothesis]:
     yield from exchanged_calls(asked)
     yield from exchanged_results(asked)
     yield from heads(asked)
+    yield from reused(asked)
     yield from attributes(asked)
     for step in asked.replay.relevant:
         if step.name not in KNOWN and step.outputs and step.tensors and step.tensors[0].shape == step.outputs[0].shape:

@@ -222,46 +222,6 @@ def calls(step: Step, asked: Asked) -> Iterator[Hypothesis]:
             yield Hypothesis(name, f"{place} {done}{given}", f"call {place}", {step.number: leave_out(number)})
 
 
-def passes(step: Step, asked: Asked) -> Iterator[Hypothesis]:
-    """Fewer or more passes of a layer, or none that goes on from the one before."""
-    calls = [one for one in asked.replay.steps if one.name == CALL and one.path == step.path]
-    if len(calls) > 1 and calls[0].number == step.number:
-        for number, tensor in enumerate(step.tensors):
-            if [one.shape for one in step.outputs] == [tensor.shape]:
-                yield from _passes(calls, number)
-
-
-def _passes(calls: list[Step], number: int) -> Iterator[Hypothesis]:
-    path = calls[0].path
-
-    def unused(step: Step, args: Any, kwargs: Any) -> Any:
-        step.function(*args, **kwargs)
-        return leave_out(number)(step, args, kwargs)
-
-    for count in range(len(calls)):
-        edits: dict[int, Edit] = {call.number: leave_out(number) for call in calls[count:]}
-        said = "not called" if count == 0 else f"called {_times(count)}"
-        text = f"`{path}` is {said}, the reference calls it {_times(len(calls))}"
-        yield Hypothesis("number of passes", text, f"call it {_times(len(calls))}", edits)
-    for extra in (1, 2):
-
-        def again(step: Step, args: Any, kwargs: Any, extra: int = extra) -> Any:
-            output = step.function(*args, **kwargs)
-            for _ in range(extra):
-                output = step.function(output)
-            return output
-
-        text = f"`{path}` is called {_times(len(calls) + extra)}, the reference calls it {_times(len(calls))}"
-        yield Hypothesis("number of passes", text, f"call it {_times(len(calls))}", {calls[-1].number: again})
-    edits = {call.number: unused for call in calls[:-1]}
-    text = f"every pass of `{path}` starts from the same tensor, not from the pass before"
-    yield Hypothesis("passes do not recur", text, "hand each pass the result of the one before", edits)
-
-
-def _times(count: int) -> str:
-    return {1: "once", 2: "twice"}.get(count, f"{count} times")
-
-
 def exchanged_calls(asked: Asked) -> Iterator[Hypothesis]:
     """What two layers give, each taken for the other's."""
     kept = {path for path, _ in asked.replay.memo}

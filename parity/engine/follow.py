@@ -9,7 +9,7 @@ a difference there, when everything before was made equal, is the caller's own.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -33,8 +33,9 @@ MOST_GIVEN = 256
 MOST_PADDING = 64
 """Rows or columns that a port may put around a layer's input, on both sides together."""
 Sink = Callable[[Layer, Tensor, Tensor], None]
-OnFault = Callable[[Layer, Key, list[Tensor]], None]
-"""Is shown a comparison that failed, which of the reference's tensors it was of, and the port's in their layout."""
+OnFault = Callable[[Layer, Key, list[Tensor], Collection[str]], None]
+"""Is shown a comparison that failed, which of the reference's tensors it was of, the port's in their layout, and the
+port's layers that were called until then."""
 
 
 class Follower:
@@ -190,7 +191,7 @@ class Follower:
 
     def _report(self, layer: Layer, actual: list[Any], event: Event) -> None:
         if self._on_fault is not None and not layer.comparison:
-            self._on_fault(layer, event.key, self._as_the_reference(actual, event))
+            self._on_fault(layer, event.key, self._as_the_reference(actual, event), self.calls)
         self._on_layer(layer)
 
     def _as_the_reference(self, actual: list[Any], event: Event) -> list[Tensor]:
@@ -244,7 +245,9 @@ class Follower:
         actual = flatten(outputs)
         if not call.path:
             actual, event = self._brought(outputs, event)
-        elif self._kind(event) == "attention":  # the weights of attention, after its output, are given or not
+        elif (
+            self._kind(event) == "attention" or call.path not in self._boundaries.entries
+        ):  # the weights of attention, after its output, are given or not
             event = _first(event, len(actual))
             actual = actual[: len(event.tensors)]
         comparisons = self._compared(actual, event)

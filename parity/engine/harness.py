@@ -37,6 +37,7 @@ from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
 from parity.networks.modules import ModuleInfo, is_users_own, paddle_modules, torch_modules
 from parity.networks.recorded import Recording
+from parity.pairing.attention import join_projections
 from parity.pairing.match import compare_weights, follow_weights
 from parity.pairing.propose import Pairing, pair_modules
 from parity.verdicts.incumbents import CRITERIA
@@ -99,8 +100,9 @@ def compare_models(
     """
     started = time.perf_counter()
     inputs = _named(images)
-    ours, theirs = torch_modules(torch_module), paddle_modules(paddle_layer)
-    pairing = pairs if isinstance(pairs, Pairing) else pair_modules(ours, theirs, pairs)
+    ours, own = torch_modules(torch_module), paddle_modules(paddle_layer)
+    pairing = pairs if isinstance(pairs, Pairing) else pair_modules(ours, own, pairs)
+    theirs = join_projections(ours, own, pairing)
     matched = compare_weights(ours, theirs, pairing)
     known = draw_boundaries(pairing).accusable
     chosen = [path for path in ours if path in known and _chosen(path, only, skip)]

@@ -19,7 +19,7 @@ from parity.causes.replay import Replay, Watched
 from parity.causes.rules import SETTINGS
 from parity.causes.settings import find_difference
 from parity.causes.source import find_line
-from parity.causes.steps import count_work, tensors_of
+from parity.causes.steps import CALL, count_work, tensors_of
 from parity.causes.tensors import Weight
 from parity.engine.conventions import Convention
 from parity.engine.passes import Passes
@@ -122,6 +122,7 @@ class Reasons:
             later,
         )
         cause = None if found.cause is None else self._alone(guilty, found.cause)
+        cause = None if cause is None else self._in_order(cause, faults[0], questions[0])
         return replace(
             guilty, cause=self._placed(guilty, cause), tried=found.tried, untried=found.untried, facts=found.facts
         )
@@ -133,8 +134,11 @@ class Reasons:
 
     def _alone(self, guilty: Guilty, cause: Cause) -> Cause:
         """The cause, or that a layer of the port's has no counterpart, where it seems that one is left out."""
-        if cause.name == "constant twice" and self._is_folded(guilty.path):
-            text = f"{cause.text}: the port keeps |weight| + epsilon, its magnitude not being taken by the port's code"
+        if cause.name in ("constant twice", "constant") and self._is_folded(guilty.path):
+            text = (
+                f"{cause.text}, with what the port's weight holds of it: it is |weight| + epsilon, "
+                "whose magnitude the port's code does not take"
+            )
             return replace(cause, name="scale epsilon added", text=text, fix="take abs(weight), or add no epsilon")
         if cause.name not in LEFT_OUT:
             return cause
@@ -152,6 +156,19 @@ class Reasons:
         return replace(
             cause, name="layer without counterpart", text=text, fix="load it, or share the one that is loaded"
         )
+
+    def _in_order(self, cause: Cause, fault: Fault, asked: Asked) -> Cause:
+        """The cause, or that the port calls a layer too early, where it seems that what it calls later is left out."""
+        if cause.name not in LEFT_OUT or fault.key.kind != "input":
+            return cause
+        replay = asked.replay
+        around = fault.key.path.removesuffix(replay.watched.path)
+        before = (f"{around}{step.path}" for step in replay.relevant if step.name == CALL and replay.is_held(step))
+        later = [path for path in before if self.pairing.pairs.get(path, path) not in fault.called]
+        if not later or not fault.called:
+            return cause
+        text = f"`{fault.key.path}` is called before `{later[-1]}`, the reference calls it after"
+        return replace(cause, name="order of layers", text=text, fix=f"call `{later[-1]}` first")
 
     def _is_folded(self, path: str) -> bool:
         return any(match.operation == "fold" and match.reference[0] == path for match in self.matched.matches)
@@ -241,6 +258,7 @@ class Reasons:
             reference,
             port,
             self._added(port),
+            earlier=_earlier(replay, [given for given, _ in chosen[:-1]]),
             is_network=unit.path == "" and fault.key.kind == "output",
             finish=_finish(self.passes.convention, fault),
         )
@@ -341,6 +359,14 @@ class Reasons:
         own = refill((args, kwargs), iter([torch_to_paddle(tensor) for tensor in flatten((args, kwargs))]))
         with cast(None, self.passes.port, "float64"), paddle.no_grad():
             return [paddle_to_torch(tensor).clone() for tensor in flatten(Arguments(*own).call(layer))]
+
+
+def _earlier(own: Replay, given: Sequence[Given]) -> Replay | None:
+    """The unit's call before its `own`; None if it is its first, or of a layer inside."""
+    if not given or own.watched.path:
+        return None
+    args, kwargs = given[-1]
+    return Replay(own.unit, args, kwargs, own.held, own.watched)
 
 
 def _can_be_repeated(asked: Asked) -> bool:

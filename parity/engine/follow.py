@@ -199,7 +199,7 @@ class Follower:
         own = [self._read(tensor) for tensor in actual]
         if len(own) != len(event.tensors):
             return own
-        sequence = self._kind(event) in WHOLE
+        sequence = self._is_sequence(event)
         for number, (one, expected) in enumerate(zip(own, event.tensors, strict=True)):
             if self._laid_out(expected, one, sequence) is not expected:
                 own[number] = one.swapaxes(0, 1) if sequence else one.swapaxes(1, 3).swapaxes(2, 3)
@@ -280,7 +280,7 @@ class Follower:
             shapes = [tuple(tensor.shape) for tensor in actual]
             return [failed(f"{len(actual)} tensors {shapes}, the reference has {len(event.tensors)}")]
         ours = [self._read(tensor) for tensor in actual]
-        sequence = self._kind(event) in WHOLE
+        sequence = self._is_sequence(event)
         theirs = [self._laid_out(*pair, sequence) for pair in zip(event.tensors, ours, strict=True)]
         truths: list[Tensor | None] = [None] * len(theirs)
         if event.truth is not None:
@@ -313,6 +313,12 @@ class Follower:
         path = self._boundaries.port_of(event.key.path)
         return "" if path is None else self._modules[path].kind
 
+    def _is_sequence(self, event: Event) -> bool:
+        """Whether an event is of a layer that either framework may give (N, L, E) or (L, N, E): one, or a unit."""
+        path = self._boundaries.port_of(event.key.path)
+        is_unit = path in self._boundaries.exits and path not in self._boundaries.entries
+        return is_unit or self._kind(event) in WHOLE
+
     def _laid_out(self, expected: Tensor, actual: Tensor, sequence: bool = False) -> Tensor:
         """`expected` as (N, H, W, C) where the port declares that layout and `actual` has it.
 
@@ -337,7 +343,7 @@ class Follower:
             return None
         for number, expected in zip(numbers, event.tensors, strict=True):
             own = tensors[number]
-            ours = self._laid_out(expected, self._read(own), self._kind(event) in WHOLE)
+            ours = self._laid_out(expected, self._read(own), self._is_sequence(event))
             fits = list(ours.shape[:2]) == list(own.shape[:2]) and _is_floating(ours) == _is_floating(own)
             if fits:
                 tensors[number] = self._write(ours)

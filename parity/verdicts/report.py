@@ -140,7 +140,7 @@ class Guilty:
         """Why it differs, line by line, for people: cause, proof and change; or what was measured."""
         if self.cause is not None:
             return f"cause: {self.cause.text}", self.cause.evidence, f"change: {self.cause.fix}"
-        if not self.tried:
+        if not self.tried + self.untried:
             return ()
         tried = f"{self.tried} of {self.tried + self.untried}" if self.untried else f"{self.tried}"
         return f"cause not found: {tried} hypotheses tried, none repeats it", *(

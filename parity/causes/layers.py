@@ -122,6 +122,16 @@ def _with_kernel(turn: Callable[[Tensor], Tensor]) -> Edit:
     return lambda step, args, kwargs: step.altered(weight=turn(step.bind(args, kwargs)["weight"]))(step, args, kwargs)
 
 
+def pads(step: Step, asked: Asked) -> Iterator[Hypothesis]:
+    """A border made in another way, or none."""
+    own = step.bind().get("mode", "constant")
+    for mode in ("constant", "reflect", "replicate", "circular"):
+        if mode != own:
+            text = f"the border is padded by {mode}, the reference's by {own}"
+            edits = {step.number: step.altered(mode=mode, value=None)}
+            yield Hypothesis("padding mode", text, f"mode={own!r}", edits)
+
+
 def linears(step: Step, asked: Asked) -> Iterator[Hypothesis]:
     """Without its bias, or by the weight the other way round."""
     bound = step.bind()

@@ -55,12 +55,15 @@ def _times(count: int) -> str:
     return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
-def reused(asked: Asked) -> Iterator[Hypothesis]:
-    """What a pass computes taken from the pass before, of the unit itself or of a layer inside."""
+def reused(asked: Asked, *, layers: bool) -> Iterator[Hypothesis]:
+    """What a pass computes taken from the pass before, of the unit itself or of a layer inside.
+
+    Of all `layers` together, or of one step after another.
+    """
     relevant = {step.number for step in asked.replay.relevant}
     before = [] if asked.earlier is None else asked.earlier.steps
     if len(before) == len(asked.replay.steps):
-        yield from _reused([list(zip(asked.replay.steps, before, strict=True))], relevant)
+        yield from _reused([list(zip(asked.replay.steps, before, strict=True))], relevant, layers=layers)
     calls: dict[str, list[Step]] = {}
     for step in asked.replay.steps:
         if step.name == CALL:
@@ -68,17 +71,20 @@ def reused(asked: Asked) -> Iterator[Hypothesis]:
     for first, *others in calls.values():
         inside = [asked.replay.steps[one.number + 1 : one.end] for one in (first, *others)]
         if others and inside[0] and len({len(one) for one in inside}) == 1:
-            yield from _reused([list(zip(one, inside[0], strict=True)) for one in inside[1:]], relevant)
+            later = [list(zip(one, inside[0], strict=True)) for one in inside[1:]]
+            yield from _reused(later, relevant, layers=layers)
 
 
-def _reused(passes: list[list[tuple[Step, Step]]], relevant: set[int]) -> Iterator[Hypothesis]:
-    """Steps of later passes, each with its like in the pass before: all layers, then one step after another."""
+def _reused(passes: list[list[tuple[Step, Step]]], relevant: set[int], *, layers: bool) -> Iterator[Hypothesis]:
+    """Of steps of later passes, each with its like in the pass before."""
     alike = [pairs for pairs in zip(*passes, strict=True) if all(_are_alike(*pair) for pair in pairs)]
     chosen = [pairs for pairs in alike if any(own.number in relevant for own, _ in pairs)]
-    layers = [pairs for pairs in chosen if pairs[0][0].name == CALL]
-    if len(layers) > 1:
-        said = ", ".join(f"`{pairs[0][0].path}`" for pairs in layers)
-        yield _as_before(layers, f"{said} are not called again: what the first pass gave is used")
+    called = [pairs for pairs in chosen if pairs[0][0].name == CALL]
+    if layers and len(called) > 1:
+        said = ", ".join(f"`{pairs[0][0].path}`" for pairs in called)
+        yield _as_before(called, f"{said} are not called again: what the first pass gave is used")
+    if layers:
+        return
     for pairs in [one for one in chosen if one[0][0].name not in VIEWS][:MOST_REUSED]:
         step = pairs[0][0]
         what = f"output of `{step.path}`" if step.name == CALL else f"result of {step.name}"

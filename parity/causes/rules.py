@@ -9,7 +9,7 @@ from typing import Any
 from parity.causes.activations import FUNCTIONS, called_activations, moved_activations, other_activations
 from parity.causes.attention import SOFTMAXES, chosen_by_masks, fills, masks, scales, softmaxes
 from parity.causes.hypotheses import Asked, Hypothesis, Rule
-from parity.causes.layers import convolutions, linears
+from parity.causes.layers import convolutions, linears, pads
 from parity.causes.layout import (
     axes_exchanged,
     embeddings,
@@ -52,6 +52,7 @@ RULES: tuple[tuple[tuple[str, ...], Rule], ...] = (
     (("batch_norm", "layer_norm", "group_norm", "instance_norm"), norms),
     (("conv1d", "conv2d", "conv3d"), convolutions),
     (("linear",), linears),
+    (("pad",), pads),
     (("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"), pools),
     (("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "mean", "amax"), global_pools),
     (("interpolate", "upsample"), resizes),
@@ -89,6 +90,7 @@ KNOWN = frozenset(name for names, _ in RULES for name in names) | VIEWS
 
 def propose_steps(asked: Asked) -> Iterator[Hypothesis]:
     """Those that do one of the unit's steps otherwise, or several that are alike."""
+    yield from reused(asked, layers=True)
     for names, rule in RULES:
         steps = [step for step in asked.replay.relevant if step.name in names and step.outputs]
         for step in steps:
@@ -98,7 +100,7 @@ def propose_steps(asked: Asked) -> Iterator[Hypothesis]:
     yield from exchanged_calls(asked)
     yield from exchanged_results(asked)
     yield from heads(asked)
-    yield from reused(asked)
+    yield from reused(asked, layers=False)
     yield from attributes(asked)
     for step in asked.replay.relevant:
         if step.name not in KNOWN and step.outputs and step.tensors and step.tensors[0].shape == step.outputs[0].shape:

@@ -81,8 +81,9 @@ def _leaky(slope: float) -> Callable[[Tensor], Tensor]:
 
 
 def _epsilon(step: Step) -> Iterator[Number]:
-    own = step.bind().get("eps")
-    if isinstance(own, float):
+    own, variance = step.bind().get("eps"), step.bind().get("running_var")
+    is_fresh = isinstance(variance, Tensor) and bool((variance == variance[0]).all())  # then it is as any factor
+    if isinstance(own, float) and not is_fresh:
         yield Number("epsilon", own, step.number, lambda one, value: one.altered(eps=value))
 
 

@@ -288,3 +288,69 @@ def test_arguments_that_are_no_numbers_end_no_comparison() -> None:
     report = compare(Chosen(), Port(), {"one": Arguments((images, images > 0))})
     assert not report
     assert only(report).cause is None
+
+
+class Twice(nn.Module):
+    """A block that is applied twice, whose layers are called by its code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.last = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+        self.block = Gated(self.query, self.key)
+
+    def forward(self, x: Any) -> Any:
+        return self.last(self.block(self.block(x)))
+
+
+class Gated(nn.Module):
+    """A product of two layers, added."""
+
+    def __init__(self, query: Any, key: Any) -> None:
+        super().__init__()
+        self.query, self.key = query, key
+
+    def forward(self, x: Any) -> Any:
+        return x + self.query(x) * torch.tanh(self.key(x))
+
+
+class OnceOnly(pnn.Layer):
+    """The same in one piece, with the layers called in the first pass only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.last = pnn.Conv2D(4, 4, 1), pnn.Conv2D(4, 4, 1), pnn.Conv2D(4, 4, 1)
+
+    def forward(self, x: Any) -> Any:
+        query, key = self.query(x), self.key(x)
+        for _ in range(2):
+            x = x + query * pf.tanh(key)
+        return self.last(x)
+
+
+def test_layers_that_are_called_in_the_first_pass_only() -> None:
+    causes = [guilty.cause for guilty in compare(Twice(), OnceOnly()).guilty]
+    assert causes
+    assert causes[0] is not None
+    assert causes[0].name == "reused from the pass before"
+
+
+def test_a_padding_by_hand_in_another_mode() -> None:
+    class Reflected(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(4, 3, 3)
+
+        def forward(self, x: Any) -> Any:
+            return self.conv(tf.pad(torch.relu(x), (1, 1, 1, 1), mode="reflect"))
+
+    class Zeros(pnn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = pnn.Conv2D(4, 3, 3)
+
+        def forward(self, x: Any) -> Any:
+            return self.conv(pf.pad(pf.relu(x), [1, 1, 1, 1]))
+
+    cause = only(compare(Reflected(), Zeros())).cause
+    assert cause is not None
+    assert cause.text == "the border is padded by constant, the reference's by reflect"

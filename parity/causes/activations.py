@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -29,24 +30,39 @@ ACTIVATIONS: dict[str, Activation] = {
     "Mish": functional.mish,
 }
 """What a reference's layer may end in."""
-OTHERS: dict[str, Activation] = {
-    **ACTIVATIONS,
-    "GELU by tanh": lambda features: functional.gelu(features, approximate="tanh"),
-    "Sigmoid Linear 1.702": lambda features: features * torch.sigmoid(1.702 * features),
-    "SELU": functional.selu,
-    "CELU": functional.celu,
-    "Softsign": functional.softsign,
-    "LogSigmoid": functional.logsigmoid,
-    "Hardtanh": functional.hardtanh,
-    "Hardsigmoid with slope 0.2": lambda features: (0.2 * features + 0.5).clamp(0, 1),
-    "Hardsigmoid with slope 0.1666667": lambda features: (0.1666667 * features + 0.5).clamp(0, 1),
-}
-"""And what a port may put in its place."""
+
+
+def _hardsigmoid(slope: float) -> Activation:
+    return lambda features: (slope * features + 0.5).clamp(0, 1)
+
+
+def _paddles_selu(features: Tensor) -> Tensor:
+    """With its two numbers as float32, as Paddle's kernel has them."""
+    scale, alpha = (float(np.float32(number)) for number in (1.0507009873554805, 1.6732632423543772))
+    return scale * torch.where(features > 0, features, alpha * features.expm1())
+
+
+OTHERS: tuple[tuple[str, Activation], ...] = (
+    *ACTIVATIONS.items(),
+    ("Hardsigmoid", _hardsigmoid(float(np.float32(0.1666667)))),  # Paddle's own
+    ("Hardsigmoid", _hardsigmoid(0.1666667)),
+    *(("Hardsigmoid with slope 0.2", _hardsigmoid(slope)) for slope in (0.2, float(np.float32(0.2)))),
+    ("GELU by tanh", lambda features: functional.gelu(features, approximate="tanh")),
+    ("Sigmoid Linear 1.702", lambda features: features * torch.sigmoid(1.702 * features)),
+    ("SELU", functional.selu),
+    ("SELU", _paddles_selu),
+    ("CELU", functional.celu),
+    ("Softsign", functional.softsign),
+    ("LogSigmoid", functional.logsigmoid),
+    ("Hardtanh", functional.hardtanh),
+    ("squared ReLU", lambda features: functional.relu(features).square()),
+    ("absolute value", torch.abs),
+    ("exponential", torch.exp),
+)
+"""And what a port may put in its place; more than once where the numbers in it may be double or float32."""
 FUNCTIONS = {
     "relu": "ReLU",
-    "relu_": "ReLU",
     "leaky_relu": "LeakyReLU",
-    "leaky_relu_": "LeakyReLU",
     "relu6": "ReLU6",
     "elu": "ELU",
     "gelu": "GELU",
@@ -70,6 +86,8 @@ SLOPES = (0.01, 0.1, 0.2, 0.25, 0.05, 0.3)
 def other_activations(step: Step, asked: Asked) -> Iterator[Hypothesis]:
     """None, another, or another slope."""
     own = name_of(step)
+    if step.name == "clamp" and step.bind().get("min") != 0:  # a guard, no activation
+        return
     yield Hypothesis(
         "activation missing",
         f"the {own} is left out",
@@ -85,7 +103,7 @@ def other_activations(step: Step, asked: Asked) -> Iterator[Hypothesis]:
             {step.number: replace_by(lambda features, value=value: functional.leaky_relu(features, value))},
             is_read=is_own,
         )
-    for name, function in OTHERS.items():
+    for name, function in OTHERS:
         if name != own and not (slope is not None and name.startswith("LeakyReLU")):
             yield Hypothesis(
                 "activation",
@@ -122,7 +140,7 @@ def called_activations(step: Step, asked: Asked) -> Iterator[Hypothesis]:
     own = type(asked.replay.unit.get_submodule(step.path)).__name__
     if own not in FUNCTIONS.values():
         return
-    for name, function in OTHERS.items():
+    for name, function in OTHERS:
         if name.partition(" ")[0] != own:
             text = f"{name} stands where the reference has {own}"
             yield Hypothesis("activation", text, f"use {own}", {step.number: replace_by(function)})

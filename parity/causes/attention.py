@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -15,6 +16,8 @@ from parity.causes.steps import CALL, Edit, Step
 
 MASKS = (-10.0, -100.0, -1000.0, -1e4, -1e5, -1e6, -1e8, -1e9, -65504.0, 10.0, 1.0, math.inf)
 """Finite values that stand in masks for minus infinity; and the sign lost."""
+LOWEST = -1e3
+"""What masks is at most that."""
 SOFTMAXES = ("softmax", "log_softmax", "_softmax")
 CASTS = ("float16", "bfloat16", "float32")
 
@@ -28,14 +31,72 @@ def masks(step: Step, asked: Asked) -> Iterator[Hypothesis]:
         if step.tensors[other].shape == step.outputs[0].shape:
             yield Hypothesis("mask missing", "the mask is not added", "add the mask", {step.number: leave_out(other)})
         for value in MASKS:
-
-            def finite(one: Step, args: Any, kwargs: Any, number: int = number, value: float = value) -> Any:
-                changed = list(args)
-                changed[number] = torch.where(torch.isinf(args[number]), value, args[number])
-                return one.function(*changed, **kwargs)
-
+            finite = _with_argument(number, partial(_finite, lowest=value))
             text = f"the mask is {value:g} where the reference has minus infinity"
             yield Hypothesis("finite mask", text, "mask with -inf", {step.number: finite})
+            filled = _masked_by(number, value)
+            yield Hypothesis(
+                "finite mask", f"masked places are filled with {value:g}", "mask with -inf", {step.number: filled}
+            )
+        if _is_square(tensor):
+            turned = {step.number: _with_argument(number, lambda mask: mask.mT)}
+            yield Hypothesis("mask transposed", "the mask is transposed", "mask what the reference masks", turned)
+
+
+def chosen_by_masks(step: Step, asked: Asked) -> Iterator[Hypothesis]:
+    """`where` with minus infinity: the mask left out, inverted, transposed, or finite."""
+    if len(step.tensors) < 2 or len(step.args) != 3 or not isinstance(step.args[0], Tensor):
+        return
+    for place in (1, 2):
+        lowest = torch.as_tensor(step.args[place])
+        if not bool((lowest <= LOWEST).all()):
+            continue
+        other, shape = step.args[3 - place], step.outputs[0].shape
+        if isinstance(other, Tensor) and other.shape == shape:
+            kept = {step.number: lambda one, args, kwargs, place=place: args[3 - place].clone()}
+            yield Hypothesis("mask missing", "the mask is not applied", "apply the mask", kept)
+        for finite in MASKS:
+            text = f"masked places are filled with {finite:g}"
+            filled = _with_argument(place, partial(_full, like=lowest, value=finite))
+            yield Hypothesis("finite mask", text, "mask with -inf", {step.number: filled})
+        inverted = {step.number: _with_argument(0, lambda mask: ~mask.bool())}
+        yield Hypothesis("mask inverted", "the mask is inverted", "mask what the reference masks", inverted)
+        if _is_square(step.args[0]):
+            turned = {step.number: _with_argument(0, lambda mask: mask.mT)}
+            yield Hypothesis("mask transposed", "the mask is transposed", "mask what the reference masks", turned)
+
+
+def _with_argument(place: int, make: Callable[[Any], Any]) -> Edit:
+    def edit(step: Step, args: Any, kwargs: Any) -> Any:
+        return step.function(*args[:place], make(args[place]), *args[place + 1 :], **kwargs)
+
+    return edit
+
+
+def _finite(mask: Tensor, lowest: float) -> Tensor:
+    return torch.where(torch.isinf(mask), lowest, mask)
+
+
+def _full(_: Any, like: Tensor, value: float) -> Tensor:
+    return torch.full_like(like, value)
+
+
+def _instead(_: Any, value: float) -> float:
+    return value
+
+
+def _is_square(tensor: Tensor) -> bool:
+    return tensor.ndim >= 2 and tensor.shape[-1] == tensor.shape[-2]
+
+
+def _masked_by(number: int, value: float) -> Edit:
+    """An edit of a sum: where its tensor of that number is minus infinity, it is `value`."""
+
+    def edit(step: Step, args: Any, kwargs: Any) -> Any:
+        made = step.function(*args, **kwargs)
+        return torch.where(torch.isneginf(args[number]).expand_as(made), value, made)
+
+    return edit
 
 
 def is_mask(tensor: Tensor) -> bool:
@@ -50,16 +111,15 @@ def fills(step: Step, asked: Asked) -> Iterator[Hypothesis]:
     for value in MASKS:
         text = f"masked places are filled with {value:g}"
         yield Hypothesis("finite mask", text, "mask with -inf", {step.number: _filled(value)})
-    inverted = {step.number: _with_second(lambda mask: ~mask.bool())}
+    inverted = {step.number: _with_argument(1, lambda mask: ~mask.bool())}
     yield Hypothesis("mask inverted", "the mask is inverted", "mask what the reference masks", inverted)
+    if _is_square(step.tensors[1]):
+        turned = {step.number: _with_argument(1, lambda mask: mask.mT)}
+        yield Hypothesis("mask transposed", "the mask is transposed", "mask what the reference masks", turned)
 
 
 def _filled(value: float) -> Edit:
     return lambda step, args, kwargs: step.function(args[0], args[1], value)
-
-
-def _with_second(make: Callable[[Any], Any]) -> Edit:
-    return lambda step, args, kwargs: step.function(args[0], make(args[1]), *args[2:], **kwargs)
 
 
 def softmaxes(step: Step, asked: Asked) -> Iterator[Hypothesis]:
@@ -87,6 +147,10 @@ def softmaxes(step: Step, asked: Asked) -> Iterator[Hypothesis]:
         text = f"the energies pass through {name}"
         cast = precede_by(lambda x, name=name: x.to(getattr(torch, name)).to(x.dtype))
         yield Hypothesis("half precision inside", text, "keep the precision", {step.number: cast})
+    if _is_square(energies) and axis == energies.ndim - 1:
+        causal = precede_by(lambda x: x.masked_fill(torch.ones(x.shape[-2:], dtype=torch.bool).triu(1), -math.inf))
+        text = "a causal mask is applied, which the reference has not"
+        yield Hypothesis("mask added", text, "leave the mask out", {step.number: causal})
     yield from _by_parts(step, asked, axis)
 
 
@@ -96,13 +160,33 @@ def _axis(step: Step, count: int) -> int:
     return (axis if isinstance(axis, int) else 1) % count
 
 
-def _scales(asked: Asked) -> Iterator[tuple[str, float]]:
+def scales(step: Step, asked: Asked) -> Iterator[Hypothesis]:
+    """Energies scaled by the root of another width."""
+    places = [place for place, value in enumerate(step.args) if type(value) is float]
+    if len(places) != 1 or len(step.tensors) != 1 or not any(one.name in SOFTMAXES for one in asked.replay.relevant):
+        return
+    own = step.args[places[0]]
+    for width in _widths(asked):
+        for said, value in ((f"{width}^-0.5", width**-0.5), (f"{width}^0.5", width**0.5), (f"1/{width}", 1 / width)):
+            if abs(value - own) > 1e-9:
+                text = f"the scale is {said}, the reference's is {own:g}"
+                edits = {step.number: _with_argument(places[0], partial(_instead, value=value))}
+                yield Hypothesis("energies scaled", text, f"scale by {own:g}", edits)
+
+
+def _widths(asked: Asked) -> dict[int, None]:
     """The widths that matrices of the unit are summed over, as a transformer divides by their roots."""
     widths: dict[int, None] = {}
     for step in asked.replay.steps:
-        if step.name in ("bmm", "matmul", "__matmul__", "einsum", CALL, "view", "reshape") and step.tensors:
+        if step.name in ("bmm", "matmul", "einsum", CALL, "view", "reshape") and step.tensors:
             for tensor in step.tensors[:1] + step.outputs[:1]:
                 widths.update(dict.fromkeys(int(size) for size in tensor.shape[1:] if size > 1))
+    return widths
+
+
+def _scales(asked: Asked) -> Iterator[tuple[str, float]]:
+    """What energies may be multiplied by, as a transformer's are."""
+    widths = _widths(asked)
     for width in widths:
         yield f"{width}^-0.5", width**-0.5
         yield f"{width}^0.5", width**0.5
@@ -114,7 +198,7 @@ def _scales(asked: Asked) -> Iterator[tuple[str, float]]:
 def _by_parts(step: Step, asked: Asked, axis: int) -> Iterator[Hypothesis]:
     """Where what is normalised was joined of parts, as the branches of criss-cross attention are."""
     source = step.sources[0] if step.sources else None
-    if source is None or asked.replay.steps[source].name not in ("cat", "concat"):
+    if source is None or asked.replay.steps[source].name != "cat":
         return
     parts = asked.replay.steps[source].tensors
     sizes = [part.shape[axis] for part in parts]
@@ -147,31 +231,3 @@ def _parts_left_out(step: Step, asked: Asked, sizes: list[int], axis: int) -> It
 
         text = f"branch {number + 1} of the attention is not gathered"
         yield Hypothesis("branch missing", text, "add both branches", {step.number: follow_by(without)})
-
-
-def scaled_products(step: Step, asked: Asked) -> Iterator[Hypothesis]:
-    """`scaled_dot_product_attention`: mask, causality, scale."""
-    bound = step.bind()
-    query = step.tensors[0]
-    width = int(query.shape[-1])
-    if bound.get("is_causal") or isinstance(bound.get("attn_mask"), Tensor):
-        plain = step.altered(is_causal=False, attn_mask=None)
-        yield Hypothesis("mask missing", "no mask is applied", "apply the mask", {step.number: plain})
-    else:
-        yield Hypothesis(
-            "mask added",
-            "the attention is causal, the reference's is not",
-            "is_causal=False",
-            {step.number: step.altered(is_causal=True)},
-        )
-    widths = {int(size) for tensor in step.tensors[:1] for size in tensor.shape[1:]} | {width * int(query.shape[1])}
-    for name, value in (("1", 1.0), *((f"{one}^-0.5", one**-0.5) for one in widths if one != width)):
-        text = f"energies are scaled by {name}, the reference's by {width}^-0.5"
-        yield Hypothesis(
-            "energies scaled", text, f"divide by the root of {width}", {step.number: step.altered(scale=value)}
-        )
-    yield Hypothesis("layers exchanged", "query and key are exchanged", "exchange them", {step.number: _exchanged})
-
-
-def _exchanged(step: Step, args: Any, kwargs: Any) -> Any:
-    return step.function(args[1], args[0], *args[2:], **kwargs)

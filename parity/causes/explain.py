@@ -11,20 +11,21 @@ guessed: what can be measured of the difference is said.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from parity.causes.facts import measure_facts
+from parity.causes.facts import common_facts, measure_facts
 from parity.causes.hypotheses import Asked, Hypothesis, join_edits
 from parity.causes.replay import Replay
 from parity.causes.results import on_inputs, on_outputs, on_results
 from parity.causes.rules import SETTINGS, propose, propose_steps
 from parity.causes.solve import propose_solved
+from parity.causes.steps import Edit
 from parity.causes.tensors import Weight, explain_tensor
 from parity.causes.trial import compare_made, distance, make, measure_left
 from parity.verdicts.found import EXACTER, ROUNDING, Found, keep_nearest, name_cause
@@ -40,26 +41,37 @@ MOST_UNEXPLAINED = 8
 """Units of a network that all hypotheses are tried on in vain: the others are seldom explained then."""
 MOST_PAIRED = 24
 """Hypotheses that are tried by twos."""
-LEAST_WORK = 1 << 24
-"""What may be made of hypotheses in any network, however small, as `count_work` counts."""
+LEAST_WORK = 3 << 24
+"""What may be made of hypotheses in any network, however small, as `count_work` counts: about a second's."""
 
 
 @dataclass
 class Likely:
     """What was proved of other units of the same network, which is tried first of the next: a mistake comes in dozens.
 
-    `left` is the work that hypotheses may make, all together. When it is spent, a unit is still asked for what
-    was proved elsewhere, and for what is read off the port's layer.
+    `left` is the work that hypotheses may make, all together, whatever time it takes; they may make more `until` that
+    time of `time.perf_counter`. Each unit may spend its share of both. Then it is still asked for what was proved
+    elsewhere, and for what is read off the port's layer.
     """
 
     left: int = LEAST_WORK
+    until: float = 0.0
+    _kept: int = 0
+    _until: float = 0.0
     unexplained: int = 0
     known: dict[tuple[str, str], None] = field(default_factory=dict)
 
     @property
     def is_spent(self) -> bool:
-        """Whether it is enough: of work, or of units that nothing explains."""
-        return self.left <= 0 or self.unexplained >= MOST_UNEXPLAINED
+        """Whether it is enough: of work and time, or of units that nothing explains."""
+        is_over = self.left <= self._kept and time.perf_counter() >= self._until
+        return is_over or self.unexplained >= MOST_UNEXPLAINED
+
+    def share(self, units: int) -> None:
+        """Let the next of so many units spend its part of what is left."""
+        now = time.perf_counter()
+        self._kept = self.left * (units - 1) // units
+        self._until = now + max(self.until - now, 0.0) / units
 
     def chosen(self, hypotheses: Iterator[Hypothesis]) -> Iterator[Hypothesis]:
         """Those of these that were proved elsewhere."""
@@ -78,6 +90,7 @@ class _Tried:
     questions: Sequence[Asked]
     likely: Likely
     count: int = 0
+    untried: int = 0
     proved: list[tuple[Hypothesis, float]] = field(default_factory=list)
 
     def attempt(self, hypotheses: Iterator[Hypothesis], *, bounded: bool = True) -> None:
@@ -89,9 +102,10 @@ class _Tried:
         if self.proved:
             return
         last, proved_at = first.replay.work, 0
-        for hypothesis in hypotheses:
-            if self.count >= MOST_TRIED or (bounded and self.likely.is_spent):
-                return
+        for hypothesis in _safely(hypotheses):
+            if not self.proved and (self.count >= MOST_TRIED or (bounded and self.likely.is_spent)):
+                self.untried += 1
+                continue
             if self.proved and bounded and proved_at - self.likely.left > RIVALS_WORK:
                 return
             self.count += 1
@@ -114,11 +128,13 @@ def explain(
     weights: Sequence[Weight] = (),
     likely: Likely | None = None,
     ask_again: Callable[[], Asked | None] = lambda: None,
+    later: Sequence[Asked] = (),
 ) -> Found:
     """Why the port's unit differs in the `questions`, one for each input.
 
     `weights` are the port's tensors that are not the reference's. `likely` is of the whole network. `ask_again` gives a
-    question on one input more.
+    question on one input more. `later` are questions of the same code further on: a recurrence that begins with zeros
+    shows little in its first step, and what is proved there must hold in the next, too.
     """
     first = questions[0]
     first.replay.steps  # noqa: B018 - runs it
@@ -132,16 +148,32 @@ def explain(
     outputs = on_outputs(first) if first.is_network else iter(())
     for level in (outputs, propose_steps(first), on_results(first), on_inputs(first)):
         tried.attempt(level)
-    tried.attempt(propose_solved(first))
-    tried.attempt(_pairs(first))
+    if not tried.untried:
+        tried.attempt(propose_solved(first))
+        tried.attempt(_pairs(first))
+    if later and _begins_with_zeros(first):
+        tried.proved = [(one, left) for one, left in tried.proved if all(_holds_later(asked, one) for asked in later)]
     if tried.proved:
         tried.likely.note(tried.proved)
         told = _told_apart(tried, ask_again)
         return Found(name_cause(told, max(map(distance, questions)), "on all inputs tried"), tried.count)
     tried.likely.unexplained += 1
-    given: Any = next(iter(first.replay.tensors), None)
-    given = None if given is None else given.numpy()
-    return Found(None, tried.count, measure_facts(first.expected.numpy(), first.compared.numpy(), given))
+    return Found(None, tried.count, common_facts([_facts(asked) for asked in questions]), tried.untried)
+
+
+def _facts(asked: Asked) -> tuple[str, ...]:
+    asked.replay.steps  # noqa: B018 - runs it
+    given = next(iter(asked.replay.tensors), None)
+    arrays = asked.expected.numpy(), asked.compared.numpy(), None if given is None else given.numpy()
+    return measure_facts(*arrays)
+
+
+def _safely(hypotheses: Iterator[Hypothesis]) -> Iterator[Hypothesis]:
+    """Up to where a user's own tensors are of another kind than they know."""
+    try:
+        yield from hypotheses
+    except Exception:  # noqa: BLE001 - whatever torch says of tensors that nobody thought of
+        return
 
 
 def _lost_outputs(asked: Asked) -> Cause | None:
@@ -189,9 +221,9 @@ def _pairs(asked: Asked) -> Iterator[Hypothesis]:
     for left, right in combinations(chosen, 2):
         if (left.name, min(left.edits)) != (right.name, min(right.edits)):
             yield Hypothesis(
-                f"{left.name} and {right.name}",
+                " and ".join(dict.fromkeys((left.name, right.name))),
                 f"{left.text}; and {right.text}",
-                f"{left.fix}; {right.fix}",
+                "; ".join(dict.fromkeys((left.fix, right.fix))),
                 join_edits(left.edits, right.edits),
                 parts=(left.key, right.key),
             )
@@ -214,6 +246,33 @@ def _again(asked: Asked, hypothesis: Hypothesis) -> Iterator[Hypothesis]:
         yield replace(hypothesis, edits=join_edits(*(found[key] for key in hypothesis.parts)))
     else:
         yield from (one for one in propose(asked) if one.key == hypothesis.key)
+
+
+def _begins_with_zeros(asked: Asked) -> bool:
+    """Whether some step is given nothing but zeros."""
+    return any(
+        tensor.is_floating_point() and tensor.ndim > 1 and not bool(tensor.any())
+        for step in asked.replay.relevant
+        for tensor in step.tensors
+    )
+
+
+def _holds_later(asked: Asked, hypothesis: Hypothesis) -> bool:
+    """Whether the same, done in every step of a recurrence, repeats what the port gave after the next one."""
+    if hypothesis.tensors or not hypothesis.edits:
+        return True
+    try:
+        asked.replay.steps  # noqa: B018 - runs it
+        again = [one for one in propose_steps(asked) if (one.name, one.text) == (hypothesis.name, hypothesis.text)]
+        again += [one for one in propose_solved(asked) if one.text == hypothesis.text] if not again else []
+    except Exception:  # noqa: BLE001 - what a unit says of this input
+        return True
+    if not again:
+        return True
+    edits: dict[int, Edit] = {}
+    for one in again:
+        edits = join_edits(edits, one.edits)
+    return measure_left(asked, replace(hypothesis, edits=edits)) is not None
 
 
 def _left_on(asked: Asked, hypothesis: Hypothesis) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,8 @@ EXACT = 1e-9
 """Of the greatest difference: what varies by less is constant."""
 MOST_BORDER = 8
 LISTED = 4
+MOST_ROWS = 64
+MOST_SORTED = 1 << 20
 
 
 def measure_facts(expected: Array, actual: Array, given: Array | None = None) -> tuple[str, ...]:
@@ -32,10 +34,21 @@ def measure_facts(expected: Array, actual: Array, given: Array | None = None) ->
     wrong = np.abs(difference) > FLOAT64_RELATIVE * float(np.sqrt(np.square(expected).mean()))
     if not wrong.any():
         return ()
-    return (
+    found = (
         *_proportions(expected, actual, difference, largest, given),
+        *_moves(expected, actual),
         *_places(wrong),
         *_signs(wrong, given),
+        *_saturated(wrong, expected),
+    )
+    return found or (_resemblance(expected, actual),)
+
+
+def common_facts(facts: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """Those that were measured on every input; else those of the first."""
+    first, *others = facts
+    return tuple(fact for fact in first if all(fact in one for one in others)) or tuple(
+        f"{fact} (on the smallest input)" for fact in first if others
     )
 
 
@@ -47,17 +60,30 @@ def _proportions(
     factor = _factor(expected, actual)
     if factor is not None:
         yield f"it is {factor:.6g} times the reference's"
-    factor = None if given is None or given.shape != difference.shape else _factor(given, difference)
-    if factor is not None:
-        yield f"the difference is {factor:.6g} times its input"
-    if difference.ndim >= 2 and difference.shape[1] > 1:
-        by_channel = _by_channel(difference)
-        if by_channel.shape[1] > 1 and float(np.ptp(by_channel, 1).max()) <= EXACT * largest:
-            yield "the difference is one constant in each channel"
+    own = None if given is None or given.shape != difference.shape else _factor(given, difference)
+    if own is not None:
+        yield f"the difference is {own:.6g} times its input"
+    for axis, what in enumerate((_samples(expected), _channels(expected))[: difference.ndim - 1]):
+        sides = [_along(one, axis) for one in (expected, actual, difference)]
+        if factor is not None or difference.shape[axis] == 1 or sides[0].shape[1] == 1:
+            continue
+        if float(np.ptp(sides[2], 1).max()) <= EXACT * largest:
+            yield f"the difference is one constant in each of the {what}"
+        factors = [_factor(one, two) for one, two in zip(*sides[:2], strict=True)] if len(sides[0]) <= MOST_ROWS else []
+        if factors and None not in factors:
+            yield f"it is a constant factor of the reference's in each of the {what}"
 
 
-def _by_channel(array: Array) -> Array:
-    return array.swapaxes(0, 1).reshape(array.shape[1], -1)
+def _samples(array: Array) -> str:
+    return "pictures" if array.ndim == 4 else "samples"
+
+
+def _channels(array: Array) -> str:
+    return "places along axis 1" if array.ndim == 3 else "channels"
+
+
+def _along(array: Array, axis: int) -> Array:
+    return array.swapaxes(0, axis).reshape(array.shape[axis], -1)
 
 
 def _factor(of: Array, made: Array) -> float | None:
@@ -70,18 +96,50 @@ def _factor(of: Array, made: Array) -> float | None:
     return factor if rest <= EXACT * float(np.abs(made).max()) else None
 
 
+def _moves(expected: Array, actual: Array) -> Iterator[str]:
+    """The same values at other places."""
+    scale = EXACT * float(np.abs(expected).max())
+    for axis in range(1, expected.ndim):
+        length = expected.shape[axis] - 1
+        for by, (one, two) in {1: (expected, actual), -1: (actual, expected)}.items():
+            kept, moved = one.swapaxes(0, axis)[:length], two.swapaxes(0, axis)[1:]
+            if length > 1 and float(np.abs(kept - moved).max()) <= scale:
+                yield f"it is the reference's moved by {by} along axis {axis}, but for the edge"
+                return
+    if expected.size <= MOST_SORTED:
+        values = [np.sort(one, axis=None) for one in (expected, actual)]
+        if float(np.abs(values[0] - values[1]).max()) <= scale:
+            yield "it has the reference's values, at other places"
+
+
+def _saturated(wrong: Array, expected: Array) -> Iterator[str]:
+    """That it differs only where the reference's is at an end of its range, as behind a clamp."""
+    for name, end in (("least", expected.min()), ("greatest", expected.max())):
+        there = expected == end
+        if int(there.sum()) > 1 and not (wrong & ~there).any():
+            yield f"it differs only where the reference's is {float(end):.6g}, its {name} value"
+
+
+def _resemblance(expected: Array, actual: Array) -> str:
+    rms = float(np.sqrt(np.square(actual).mean() / max(np.square(expected).mean(), 1e-300)))
+    one, two = (side.ravel() - side.mean() for side in (expected, actual))
+    length = float(np.linalg.norm(one) * np.linalg.norm(two))
+    alike = f"correlates with the reference's by {float((one * two).sum()) / length:.4f}; " if length else ""
+    return f"it {alike}its RMS is {rms:.4g} times the reference's"
+
+
 def _places(wrong: Array) -> Iterator[str]:
     """Where elements differ: in some channels, at borders, in some pictures."""
     if wrong.all():
         return
     if wrong.ndim >= 2 and wrong.shape[1] > 1:
-        channels = np.flatnonzero(_by_channel(wrong).any(1)).tolist()
+        channels = np.flatnonzero(_along(wrong, 1).any(1)).tolist()
         if len(channels) < wrong.shape[1]:
-            yield f"it differs in {len(channels)} of {wrong.shape[1]} channels only: {_listed(channels)}"
+            yield f"it differs in {len(channels)} of {wrong.shape[1]} {_channels(wrong)} only: {_listed(channels)}"
     if len(wrong) > 1:
-        pictures = np.flatnonzero(wrong.reshape(len(wrong), -1).any(1)).tolist()
+        pictures = np.flatnonzero(_along(wrong, 0).any(1)).tolist()
         if len(pictures) < len(wrong):
-            yield f"it differs in {len(pictures)} of {len(wrong)} pictures only: {_listed(pictures)}"
+            yield f"it differs in {len(pictures)} of {len(wrong)} {_samples(wrong)} only: {_listed(pictures)}"
     if wrong.ndim == 4:
         yield from _borders(wrong)
 

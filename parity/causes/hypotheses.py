@@ -66,6 +66,8 @@ class Asked:
     added: Mapping[str, Tensor] = field(default_factory=dict)
     """The port's tensors inside that have no counterpart, by name."""
     is_network: bool = False
+    earlier: Replay | None = None
+    """The unit's call before this one."""
     finish: Result | None = None
     """What both sides' tensors went through before they were compared."""
 

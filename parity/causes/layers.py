@@ -122,11 +122,22 @@ def _with_kernel(turn: Callable[[Tensor], Tensor]) -> Edit:
     return lambda step, args, kwargs: step.altered(weight=turn(step.bind(args, kwargs)["weight"]))(step, args, kwargs)
 
 
+def pads(step: Step, asked: Asked) -> Iterator[Hypothesis]:
+    """A border made in another way, or none."""
+    own = step.bind().get("mode", "constant")
+    for mode in ("constant", "reflect", "replicate", "circular"):
+        if mode != own:
+            text = f"the border is padded by {mode}, the reference's by {own}"
+            edits = {step.number: step.altered(mode=mode, value=None)}
+            yield Hypothesis("padding mode", text, f"mode={own!r}", edits)
+
+
 def linears(step: Step, asked: Asked) -> Iterator[Hypothesis]:
     """Without its bias, or by the weight the other way round."""
     bound = step.bind()
     if bound.get("bias") is not None:
-        yield Hypothesis("bias missing", "the bias is not added", "add it", {step.number: step.altered(bias=None)})
+        text = f"the bias {step.label(2)} is not added" if len(step.labels) > 2 else "the bias is not added"
+        yield Hypothesis("bias missing", text, "add it", {step.number: step.altered(bias=None)})
     weight = bound.get("weight")
     if isinstance(weight, Tensor) and weight.ndim == 2 and weight.shape[0] == weight.shape[1]:
         text = "the product is with the weight transposed"

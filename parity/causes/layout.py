@@ -1,4 +1,4 @@
-"""Hypotheses about how tensors are laid out: transposed, reshaped, split, picked from, multiplied from another side."""
+"""Hypotheses about how tensors are laid out: transposed, reshaped, flattened, multiplied from another side."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from torch import Tensor
 
 from parity.causes.hypotheses import Asked, Hypothesis, follow_by, leave_out, replace_by
 from parity.causes.steps import Step
-
-MOST_PARTS = 4
-"""Parts of a split that are tried in every order."""
 
 
 def rearrangements(step: Step, asked: Asked) -> Iterator[Hypothesis]:
@@ -47,26 +44,6 @@ def _axes(step: Step) -> str:
     return f"{step.outputs[0].ndim} axes"
 
 
-def picked(step: Step, asked: Asked) -> Iterator[Hypothesis]:
-    """Another of a row of things, or their mean, where one is picked by its number."""
-    key = step.args[1] if len(step.args) > 1 else None
-    keys = key if isinstance(key, tuple) else (key,)
-    axes = [axis for axis, one in enumerate(keys) if type(one) is int]
-    if len(axes) != 1 or any(one is Ellipsis or one is None for one in keys):
-        return
-    axis, what = axes[0], step.label(0)
-    picks: dict[str, Any] = {
-        "the first": lambda x: x.select(axis, 0),
-        "the last": lambda x: x.select(axis, -1),
-        "the mean": lambda x: x.mean(axis),
-        "the maximum": lambda x: x.amax(axis),
-        "the sum": lambda x: x.sum(axis),
-    }
-    for name, pick in picks.items():
-        text = f"{name} of {what} along axis {axis} is taken, not number {keys[axis]}"
-        yield Hypothesis("another pick", text, f"take number {keys[axis]}", {step.number: replace_by(pick)})
-
-
 def embeddings(step: Step, asked: Asked) -> Iterator[Hypothesis]:
     """A row of zeros, as Paddle gives for `padding_idx`."""
     own = asked.settings.get("padding_idx")
@@ -97,17 +74,6 @@ def flips(step: Step, asked: Asked) -> Iterator[Hypothesis]:
     )
 
 
-def splits(step: Step, asked: Asked) -> Iterator[Hypothesis]:
-    """The parts in another order."""
-    count = len(step.outputs)
-    if not 2 <= count <= MOST_PARTS or len({tensor.shape for tensor in step.outputs}) > 1:
-        return
-    for order in list(permutations(range(count)))[1:]:
-        edit = follow_by(lambda parts, order=order: tuple(parts[number] for number in order))
-        text = f"the parts of {step.label(0)} are taken in the order {', '.join(str(one + 1) for one in order)}"
-        yield Hypothesis("order of parts", text, "take them in the order they stand in", {step.number: edit})
-
-
 def views(step: Step, asked: Asked) -> Iterator[Hypothesis]:
     """One axis divided into the same factors in another order."""
     tensor, output = step.tensors[0], step.outputs[0]
@@ -126,6 +92,31 @@ def views(step: Step, asked: Asked) -> Iterator[Hypothesis]:
 
         text = f"{step.label(0)} is divided with its parts {left - lead + 1} and {right - lead + 1} the other way round"
         yield Hypothesis("layout of parts", text, "reshape in the reference's order", {step.number: divided})
+
+
+FLATTENED = {"(N, H, W, C)": (0, 2, 3, 1), "(N, C, W, H)": (0, 1, 3, 2), "(N, W, H, C)": (0, 3, 2, 1)}
+"""Layouts in which a port may flatten images (N, C, H, W), and how they become that."""
+
+
+def flattenings(step: Step, asked: Asked) -> Iterator[Hypothesis]:
+    """Images flattened in another layout."""
+    tensor, output = step.tensors[0], step.outputs[0]
+    if tensor.ndim != 4 or output.ndim not in (2, 3) or tensor.shape[0] != output.shape[0]:
+        return
+    for layout, order in FLATTENED.items():
+        text = f"{step.label(0)} is flattened from {layout}, the reference's from (N, C, H, W)"
+        edits = {step.number: replace_by(lambda x, order=order: x.permute(order).reshape(output.shape))}
+        yield Hypothesis("layout when flattened", text, "flatten (N, C, H, W)", edits)
+
+
+def other_axes(step: Step, asked: Asked) -> Iterator[Hypothesis]:
+    """Along another axis than the reference's."""
+    axis, count = step.bind().get("dim"), step.tensors[0].ndim
+    if type(axis) is not int or not -count <= axis < count:
+        return
+    for other in (one for one in range(count) if one != axis % count):
+        text = f"{step.name} of {step.label(0)} is along axis {other}, the reference's along axis {axis % count}"
+        yield Hypothesis("another axis", text, f"axis={axis % count}", {step.number: step.altered(dim=other)})
 
 
 def matrix_products(step: Step, asked: Asked) -> Iterator[Hypothesis]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
 from parity.causes.hypotheses import Asked, Hypothesis, leave_out
@@ -30,6 +33,21 @@ def norms(step: Step, asked: Asked) -> Iterator[Hypothesis]:
     make = {"batch_norm": _batch_norms, "layer_norm": _layer_norms, "group_norm": _group_norms}.get(step.name)
     if make is not None:
         yield from make(step, bound)
+    if step.name == "batch_norm" and isinstance(bound.get("weight"), nn.Parameter):
+        yield from _scales(step, bound["weight"], epsilon, asked)
+
+
+def _scales(step: Step, weight: Tensor, epsilon: float, asked: Asked) -> Iterator[Hypothesis]:
+    """The scale, the reference's or the port's, taken as InPlaceABN does."""
+    own = None if asked.port is None else asked.port.tensors.get("weight")
+    kept = [weight, *([] if own is None or own.shape != weight.shape else [torch.from_numpy(own.astype(np.float64))])]
+    for scale, added in product(kept, (epsilon, float(np.float32(epsilon)), 0.0)):
+        for name, text, made in (
+            ("scale's magnitude", "the magnitude of the scale is taken, as InPlaceABN does", scale.abs() + added),
+            ("scale epsilon added", f"{epsilon:g} is added to the scale", scale + added),
+        ):
+            if bool((weight < 0).any()) or name != "scale's magnitude":
+                yield Hypothesis(name, text, "multiply by the scale as it is", {step.number: step.altered(weight=made)})
 
 
 def _batch_norms(step: Step, bound: Mapping[str, Any]) -> Iterator[Hypothesis]:

@@ -91,6 +91,11 @@ def global_pools(step: Step, asked: Asked) -> Iterator[Hypothesis]:
                     f"take the {step.name}",
                     {step.number: edit},
                 )
+        axis = step.bind().get("dim")
+        for name, place in (("first", 0), ("last", -1)) if type(axis) is int else ():
+            text = f"the {name} of {step.label(0)} along axis {axis} is taken, not the {step.name}"
+            edit = replace_by(lambda x, axis=axis, place=place: x.select(axis, place))
+            yield Hypothesis("another pick", text, f"take the {step.name}", {step.number: edit})
         return
     size = output.shape[2:]
     largest = "max" in step.name

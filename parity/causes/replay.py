@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from parity.causes.steps import CALL, LOOKS, VIEWS, Edit, Step, count_work, name_of_function, tensors_of
+from parity.causes.opened import open_function
+from parity.causes.steps import CALL, LOOKS, VIEWS, Edit, Step, count_work, is_in_place, name_of_function, tensors_of
 from twins.tensors import flatten, refill
 
 MOST_RECORDED = 1 << 27
@@ -266,6 +267,10 @@ class _Run(TorchFunctionMode):
         name = name_of_function(func)
         if self._depth or name in LOOKS:
             return func(*args, **(kwargs or {}))
+        opened = open_function(name, args, kwargs or {})
+        if opened is not None:
+            with self:
+                return opened()
         return self._step(name, self._stack[-1] if self._stack else "", func, args, kwargs or {})
 
     def _step(self, name: str, path: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -302,7 +307,7 @@ class _Run(TorchFunctionMode):
         if not is_held:
             self._versions += [(number, tensor, version) for tensor, version in zip(given, versions, strict=True)]
         self._versions += [(number, tensor, tensor._version) for tensor in tensors_of(output)]
-        self._label(number, name, path, given, output)
+        self._label(number, name, given, output, in_place=is_in_place(function))
         if name not in VIEWS:
             self._take_room(tensors_of(output))
         step = Step(number, name, path, function, args, kwargs, output, sources, self._count, labels)
@@ -326,16 +331,16 @@ class _Run(TorchFunctionMode):
                 self._calls[one.path] = self._calls.get(one.path, 0) + 1
         return step.output
 
-    def _label(self, number: int, name: str, path: str, given: list[Tensor], output: Any) -> None:
+    def _label(self, number: int, name: str, given: list[Tensor], output: Any, *, in_place: bool) -> None:
         labels = self._replay.labels
         first = given[:1]
-        if name.endswith("_") and first:  # as __setitem__, which gives nothing
+        if in_place and first:  # __setitem__ gives nothing
             self._made[id(first[0])] = number
         for tensor in tensors_of(output):
             if self._made.get(id(tensor), -1) < number:  # else by a step within
                 self._made[id(tensor)] = number
             if name == CALL:
-                labels[id(tensor)] = f"the output of `{path}`"
+                labels[id(tensor)] = f"the output of `{self.steps[number].path}`"
             elif name in VIEWS and first:
                 labels.setdefault(id(tensor), labels.get(id(first[0]), f"the result of {name}"))
             else:

@@ -53,18 +53,22 @@ def on_inputs(asked: Asked) -> Iterator[Hypothesis]:
     tensors = asked.replay.tensors
     if not tensors or not tensors[0].is_floating_point():
         return
-    changes: dict[str, Make] = {
-        "divided by 255": lambda x: x / 255,
-        "multiplied by 255": lambda x: x * 255,
-        **{name: make for name, make in _turns(tensors[0]).items() if "layout" not in name},
-        **{f"rounded to {name}": partial(_through, name=name) for name in HALVES},
-        **{f"activated by {name}": function for name, function in OTHERS.items()},
-    }
-    for name, make in changes.items():
+    changes: list[tuple[str, Make]] = [
+        ("divided by 255", lambda x: x / 255),
+        ("multiplied by 255", lambda x: x * 255),
+        *((name, make) for name, make in _turns(tensors[0]).items() if "layout" not in name),
+        *((f"rounded to {name}", partial(_through, name=name)) for name in HALVES),
+        *((f"activated by {name}", function) for name, function in OTHERS),
+    ]
+    for name, make in changes:
         text = f"its input is {name} before all else"
         yield Hypothesis("input changed", text, "use the input as it is", change=partial(_with_first, make=make))
     if len(tensors) == 2 and tensors[0].shape == tensors[1].shape:
         yield Hypothesis("inputs exchanged", "its two inputs are exchanged", "exchange them", change=_reverse)
+    if tensors[0].ndim == 3:
+        for said, result in (("and the result turned back", _turn), ("", None)):
+            text = f"its first two axes are read the other way round (batch for sequence){', ' * bool(said)}{said}"
+            yield Hypothesis("batch for sequence", text, "see batch_first", change=_turn_all, result=result)
     if any(_is_size(value) for value in (*asked.replay.args, *asked.replay.kwargs.values())):
         text = "the size is read as (width, height)"
         yield Hypothesis("size reversed", text, "read it as (height, width)", other=_reverse_sizes)
@@ -73,7 +77,7 @@ def on_inputs(asked: Asked) -> Iterator[Hypothesis]:
 def _activated(asked: Asked) -> Iterator[Hypothesis]:
     if asked.expected.shape != asked.compared.shape:
         return
-    for name, function in OTHERS.items():
+    for name, function in OTHERS:
         if not name.startswith("LeakyReLU"):
             text = f"it goes through {name}, the reference's does not"
             yield Hypothesis("activation added", text, f"leave {name} out", result=function)
@@ -99,7 +103,8 @@ def _turns(expected: Tensor) -> dict[str, Make]:
             "reshaped from (N, H, W, C), not transposed": lambda x: x.permute(0, 2, 3, 1).reshape(x.shape),
         }
     if expected.ndim >= 2:
-        turns["with its channels in the opposite order (BGR for RGB)"] = lambda x: x.flip(1)
+        what = "with its channels in the opposite order" if expected.ndim == 4 else "reversed along axis 1"
+        turns[f"{what} (BGR for RGB)" if expected.ndim == 4 and expected.shape[1] == 3 else what] = lambda x: x.flip(1)
         turns["of the opposite sign"] = torch.neg
     return turns
 
@@ -131,7 +136,8 @@ def _classes(logits: Tensor, like: Tensor, resize: Make | None = None) -> Tensor
 def _other_outputs(asked: Asked) -> Iterator[Hypothesis]:
     for number, tensor in enumerate(asked.replay.baseline):
         if number != asked.number:
-            text = f"number {asked.number + 1} is the reference's number {number + 1}"
+            what = "tensor that it is given, number " if asked.replay.watched.kind == "input" else "number "
+            text = f"{what}{asked.number + 1} is the reference's number {number + 1}"
             make = partial(_instead, other=tensor)
             yield Hypothesis("another output", text, "keep the reference's order", result=make)
 
@@ -150,7 +156,7 @@ def _instead(_: Tensor, other: Tensor) -> Tensor:
 
 
 def _sums_of_outputs(asked: Asked) -> Iterator[Hypothesis]:
-    for number, other in enumerate(asked.replay.baseline):
+    for number, other in enumerate(asked.replay.baseline if asked.replay.watched.kind == "output" else ()):
         if number != asked.number and other.shape == asked.expected.shape:
             for weight in LOSS_WEIGHTS:
                 text = f"{weight:g} times number {number + 1} is added to it"
@@ -201,6 +207,8 @@ def _channels(expected: Tensor, actual: Tensor) -> Iterator[Hypothesis]:
     """The same channels in another order."""
     if expected.shape != actual.shape or expected.ndim < 2 or not 2 <= expected.shape[1] <= MOST_CHANNELS:
         return
+    if not expected.is_floating_point():
+        return
     order = find_order(*(one.transpose(0, 1).flatten(1).numpy() for one in (expected, actual)))
     if order is not None and order != list(range(len(order))):
         moved = [number for number, own in enumerate(order) if number != own]
@@ -216,6 +224,14 @@ def _with_first(given: list[Tensor], make: Make) -> list[Tensor]:
 
 def _reverse(given: list[Tensor]) -> list[Tensor]:
     return given[::-1]
+
+
+def _turn(tensor: Tensor) -> Tensor:
+    return tensor.transpose(0, 1)
+
+
+def _turn_all(given: list[Tensor]) -> list[Tensor]:
+    return [_turn(one) if one.ndim == 3 else one for one in given]
 
 
 def _is_size(value: Any) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -24,12 +26,16 @@ GREATEST_EPSILON = 0.1
 
 @dataclass(frozen=True)
 class Number:
-    """A number in a step: its name, what it is in the reference, and the step with another in its place."""
+    """A number in a step: its name, what it is in the reference, and the step with another in its place.
+
+    `of` says whose it is, where the name does not.
+    """
 
     name: str
     own: float
     step: int
     edit: Callable[[Step, float], Edit]
+    of: str = ""
 
 
 def propose_solved(asked: Asked) -> Iterator[Hypothesis]:
@@ -50,8 +56,8 @@ def _suppose(asked: Asked, number: Number, value: float) -> Hypothesis:
     step = asked.replay.steps[number.step]
     return Hypothesis(
         number.name,
-        f"the {number.name} is {value:.6g}, the reference's is {number.own:.6g}",
-        f"{number.own:.6g}",
+        f"the {number.name}{number.of} is {value:.6g}, the reference's is {number.own:.6g}",
+        f"use {number.own:.6g}",
         {number.step: number.edit(step, value)},
         again=lambda other: _suppose(other, number, value),
     )
@@ -75,8 +81,9 @@ def _leaky(slope: float) -> Callable[[Tensor], Tensor]:
 
 
 def _epsilon(step: Step) -> Iterator[Number]:
-    own = step.bind().get("eps")
-    if isinstance(own, float):
+    own, variance = step.bind().get("eps"), step.bind().get("running_var")
+    is_fresh = isinstance(variance, Tensor) and bool((variance == variance[0]).all())  # then it is as any factor
+    if isinstance(own, float) and not is_fresh:
         yield Number("epsilon", own, step.number, lambda one, value: one.altered(eps=value))
 
 
@@ -105,6 +112,21 @@ def _padded(sides: list[int], value: float) -> Edit:
     return edit
 
 
+def _factors(step: Step) -> Iterator[Number]:
+    """The one by which a term is multiplied before it is added, which is one."""
+    for place, value in enumerate(step.args):
+        if len(step.tensors) == 2 and isinstance(value, Tensor) and value.shape == step.outputs[0].shape:
+            of = f" of {step.label(place)} in the sum"
+            yield Number("factor", 1.0, step.number, partial(_scaled, place), of)
+
+
+def _scaled(place: int, _: Step, value: float) -> Edit:
+    def edit(step: Step, args: Any, kwargs: Any) -> Any:
+        return step.function(*args[:place], value * args[place], *args[place + 1 :], **kwargs)
+
+    return edit
+
+
 def _with_argument(place: int, value: float) -> Edit:
     def edit(step: Step, args: Any, kwargs: Any) -> Any:
         return step.function(*args[:place], value, *args[place + 1 :], **kwargs)
@@ -114,10 +136,10 @@ def _with_argument(place: int, value: float) -> Edit:
 
 MAKERS: Mapping[str, Callable[[Step], Iterator[Number]]] = {
     "leaky_relu": _slope,
-    "leaky_relu_": _slope,
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _padding),
     **dict.fromkeys(("batch_norm", "layer_norm", "group_norm", "instance_norm"), _epsilon),
-    **dict.fromkeys(("mul", "__rmul__", "div", "true_divide", "add", "__radd__", "sub", "__rsub__"), _constant),
+    **dict.fromkeys(("mul", "div", "__rsub__"), _constant),
+    **dict.fromkeys(("add", "sub"), lambda step: chain(_constant(step), _factors(step))),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from torch import Tensor
@@ -25,10 +26,24 @@ POSITIONAL: dict[str, tuple[str, ...]] = {
     },
     "linear": ("input", "weight", "bias"),
     "gelu": ("input", "approximate"),
+    "clamp": ("input", "min", "max"),
     "softmax": ("input", "dim"),
     "scaled_dot_product_attention": ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale"),
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "argmax", "argmin", "logsumexp"), ("input", "dim", "keepdim")),
+    **dict.fromkeys(("cumsum", "cumprod", "log_softmax"), ("input", "dim")),
 }
 """Arguments of the functions that Python cannot be asked for, as far as anything here changes them."""
+OPERATORS = {
+    **dict.fromkeys(("__add__", "__iadd__", "__radd__"), "add"),
+    **dict.fromkeys(("__mul__", "__imul__", "__rmul__", "multiply"), "mul"),
+    **dict.fromkeys(("__sub__", "__isub__", "subtract"), "sub"),
+    **dict.fromkeys(("__truediv__", "__itruediv__", "true_divide", "divide"), "div"),
+    **dict.fromkeys(("__matmul__", "__rmatmul__"), "matmul"),
+    "concat": "cat",
+    "concatenate": "cat",
+}
+"""Names of functions that are others' too."""
+IN_PLACE = frozenset(["__iadd__", "__imul__", "__isub__", "__itruediv__", "__setitem__"])
 PROPERTIES = ("T", "mT", "H", "mH")
 LOOKS = frozenset(
     [
@@ -146,8 +161,8 @@ class Step:
         def edit(step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             bound = {**step.bind(args, kwargs), **changes}
             bound.pop("_stacklevel", None)
-            names = POSITIONAL.get(step.name, ())
-            leading = [bound.pop(name) for name in names if name in bound]
+            names = takewhile(lambda name: name in bound, POSITIONAL.get(step.name, ()))
+            leading = [bound.pop(name) for name in list(names)]
             return step.function(*leading, **bound)
 
         return edit
@@ -171,9 +186,15 @@ SUMMED = 16
 
 
 def name_of_function(function: Any) -> str:
-    """As steps are called: a property of a tensor by its own name."""
-    name = getattr(function, "__name__", "")
+    """As steps are called: a property of a tensor by its own name, what is done in place as any other."""
+    name = str(getattr(function, "__name__", ""))
     if name == "__get__":
-        own = getattr(getattr(function, "__self__", None), "__name__", "")
+        own = str(getattr(getattr(function, "__self__", None), "__name__", ""))
         return own if own in PROPERTIES else name
-    return str(name)
+    return OPERATORS.get(name, name.removesuffix("_") if is_in_place(function) else name)
+
+
+def is_in_place(function: Any) -> bool:
+    """Whether a function overwrites its first tensor, by its name."""
+    name = str(getattr(function, "__name__", ""))
+    return name in IN_PLACE or (name.endswith("_") and not name.endswith("__"))

@@ -18,8 +18,9 @@ from parity.causes.steps import CALL, Edit, Step
 MOST_JOINED = 4
 """Tensors of a concatenation that are tried in every order."""
 MOST_TERMS = 24
-SUMS = ("add", "add_", "__iadd__", "__radd__", "sub", "sub_", "__rsub__")
-PRODUCTS = ("mul", "mul_", "__imul__", "__rmul__", "div", "div_", "true_divide")
+SUMS = ("add", "sub", "__rsub__")
+PRODUCTS = ("mul", "div")
+OPERATIONS = ("add", "sub", "mul", "div")
 
 
 def sums(step: Step, asked: Asked) -> Iterator[Hypothesis]:
@@ -30,13 +31,14 @@ def sums(step: Step, asked: Asked) -> Iterator[Hypothesis]:
             break  # a hypothesis about attention
         text = f"{_other(step, number)} is not {'subtracted' if 'sub' in step.name else 'added'}"
         yield Hypothesis("term missing", text, "give the sum all of its terms", {step.number: leave_out(number)})
-    if len(step.tensors) == 1 and step.name in ("add", "__radd__"):
+    if len(step.tensors) == 1 and step.name == "add":
         (value,) = (one for one in step.args if isinstance(one, int | float))
         text = f"{value:g} is added twice to {step.label(0)}"
         twice = follow_by(lambda x: x + value)
         yield Hypothesis("constant twice", text, "add it once", {step.number: twice})
     yield from _constants(step)
     yield from _activated_before(step, asked)
+    yield from _activated_after(step, asked)
 
 
 def _others(step: Step, number: int, asked: Asked) -> Iterator[tuple[str, Tensor]]:
@@ -55,7 +57,7 @@ def _others(step: Step, number: int, asked: Asked) -> Iterator[tuple[str, Tensor
 
 def other_terms(step: Step, asked: Asked) -> Iterator[Hypothesis]:
     """Another tensor in the place of a term, as a residual that is taken after the norm."""
-    for number in _operands(step):
+    for number in range(2) if step.name in ("matmul", "bmm") else _operands(step):
         for label, tensor in _others(step, number, asked):
 
             def exchanged(one: Step, args: Any, kwargs: Any, number: int = number, tensor: Tensor = tensor) -> Any:
@@ -63,7 +65,8 @@ def other_terms(step: Step, asked: Asked) -> Iterator[Hypothesis]:
                 changed[number] = tensor.clone()
                 return one.function(*changed, **kwargs)
 
-            text = f"{label} stands in the sum, not {step.label(number)}"
+            place = {"matmul": "product", "bmm": "product", "mul": "product", "div": "quotient"}.get(step.name, "sum")
+            text = f"{label} stands in the {place}, not {step.label(number)}"
             yield Hypothesis("another term", text, f"use {step.label(number)}", {step.number: exchanged})
 
 
@@ -129,6 +132,42 @@ def _activated_before(step: Step, asked: Asked) -> Iterator[Hypothesis]:
         yield Hypothesis("activation before the sum", text, f"add first, {kind} after", edits)
 
 
+def _activated_after(step: Step, asked: Asked) -> Iterator[Hypothesis]:
+    """relu(a + b) for relu(a) + b."""
+    for number, source in enumerate(step.sources):
+        one = None if source is None else asked.replay.steps[source]
+        if one is None or one.name not in FUNCTIONS or number >= len(step.tensors):
+            continue
+        kind = name_of(one)
+        edits: dict[int, Edit] = {one.number: leave_out(), step.number: follow_by(apply_like(one))}
+        text = f"the sum goes through {kind}, and {one.label(0)} does not before it"
+        yield Hypothesis("activation after the sum", text, f"{kind} first, add after", edits)
+
+
+def order_of_operations(step: Step, asked: Asked) -> Iterator[Hypothesis]:
+    """Of two that follow each other, such as a difference and a quotient, the second first."""
+    source = step.sources[0] if step.sources else None
+    first = None if source is None else asked.replay.steps[source]
+    if first is None or first.name not in OPERATIONS or (first.name == "add" and step.name in ("add", "sub")):
+        return
+    if not all(_is_first_alone(one) for one in (first, step)):
+        return
+    names = {"add": "addition", "sub": "subtraction", "mul": "multiplication", "div": "division"}
+    before, after = names[first.name], names[step.name]
+    text = f"the {after} comes before the {before} of {_other(first, 0)}"
+    edits = {first.number: _as_done_by(step), step.number: _as_done_by(first)}
+    yield Hypothesis("order of operations", text, f"the {before} first", edits)
+
+
+def _is_first_alone(step: Step) -> bool:
+    """Whether its first argument is the tensor that it changes, of the shape of its result."""
+    return isinstance(step.args[0], Tensor) and len(step.args) == 2 and step.args[0].shape == step.outputs[0].shape
+
+
+def _as_done_by(other: Step) -> Edit:
+    return lambda step, args, kwargs: other.function(args[0].clone(), *other.args[1:], **other.kwargs)
+
+
 def concatenations(step: Step, asked: Asked) -> Iterator[Hypothesis]:
     """Another order."""
     count = len(step.tensors)
@@ -179,47 +218,8 @@ def calls(step: Step, asked: Asked) -> Iterator[Hypothesis]:
             joined = len([one for one in step.tensors if one.shape == tensor.shape]) > 1
             name = "term missing" if joined else "layer left out"
             given = f", {step.label(number)} goes on" if joined else ""
-            yield Hypothesis(name, f"{place} is left out{given}", f"call {place}", {step.number: leave_out(number)})
-
-
-def passes(step: Step, asked: Asked) -> Iterator[Hypothesis]:
-    """Fewer or more passes of a layer, or none that goes on from the one before."""
-    calls = [one for one in asked.replay.steps if one.name == CALL and one.path == step.path]
-    if len(calls) > 1 and calls[0].number == step.number:
-        for number, tensor in enumerate(step.tensors):
-            if [one.shape for one in step.outputs] == [tensor.shape]:
-                yield from _passes(calls, number)
-
-
-def _passes(calls: list[Step], number: int) -> Iterator[Hypothesis]:
-    path = calls[0].path
-
-    def unused(step: Step, args: Any, kwargs: Any) -> Any:
-        step.function(*args, **kwargs)
-        return leave_out(number)(step, args, kwargs)
-
-    for count in range(len(calls)):
-        edits: dict[int, Edit] = {call.number: leave_out(number) for call in calls[count:]}
-        said = "not called" if count == 0 else f"called {_times(count)}"
-        text = f"`{path}` is {said}, the reference calls it {_times(len(calls))}"
-        yield Hypothesis("number of passes", text, f"call it {_times(len(calls))}", edits)
-    for extra in (1, 2):
-
-        def again(step: Step, args: Any, kwargs: Any, extra: int = extra) -> Any:
-            output = step.function(*args, **kwargs)
-            for _ in range(extra):
-                output = step.function(output)
-            return output
-
-        text = f"`{path}` is called {_times(len(calls) + extra)}, the reference calls it {_times(len(calls))}"
-        yield Hypothesis("number of passes", text, f"call it {_times(len(calls))}", {calls[-1].number: again})
-    edits = {call.number: unused for call in calls[:-1]}
-    text = f"every pass of `{path}` starts from the same tensor, not from the pass before"
-    yield Hypothesis("passes do not recur", text, "hand each pass the result of the one before", edits)
-
-
-def _times(count: int) -> str:
-    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+            done = "is called elsewhere, not here" if asked.replay.is_held(step) else "is left out"
+            yield Hypothesis(name, f"{place} {done}{given}", f"call {place}", {step.number: leave_out(number)})
 
 
 def exchanged_calls(asked: Asked) -> Iterator[Hypothesis]:

@@ -11,6 +11,7 @@ from torch import nn
 
 from converter.operations import OPERATIONS
 from parity.networks.modules import ModuleInfo, Place, paddle_modules, torch_modules
+from parity.pairing.attention import join_projections
 from parity.pairing.match import compare_weights
 from parity.pairing.propose import Pairing
 
@@ -63,7 +64,8 @@ def list_transfers(
     reference: nn.Module, port: Any, pairing: Pairing, tensors: Mapping[str, Array], sources: Sources
 ) -> Exchange:
     """The way of every one of the checkpoint's `tensors` into a port that has the reference's weights by `pairing`."""
-    ours, theirs = torch_modules(reference), paddle_modules(port)
+    ours = torch_modules(reference)
+    theirs = join_projections(ours, paddle_modules(port), pairing)
     found = compare_weights(ours, theirs, pairing)
     keys = _keys_by_place(port)
     slots = {_address(ours[match.reference[0]].places[match.reference[1]][0]): match for match in found.matches}

@@ -159,7 +159,7 @@ def explain_outputs(actual: Sequence[Any], expected: Sequence[Tensor], number: i
             return "its output is the class of each pixel, the reference's are logits"
     if another := _find_other(own, expected, number):
         return another
-    if own.shape != reference.shape or own.dtype != reference.dtype:
+    if own.shape != reference.shape or own.dtype != reference.dtype or not own.is_floating_point():
         return ""
     for what, make in NOT_LOGITS.items():
         if reference.ndim > 1 and compare(own, make(reference)):

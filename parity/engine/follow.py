@@ -9,7 +9,7 @@ a difference there, when everything before was made equal, is the caller's own.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -21,7 +21,7 @@ from parity.engine.conventions import Convention, explain_outputs
 from parity.engine.search import Search
 from parity.engine.stream import Event, Key, Reference
 from parity.networks.arguments import Arguments
-from parity.networks.modules import ModuleInfo, is_users_own
+from parity.networks.modules import WHOLE, ModuleInfo, is_users_own
 from parity.verdicts.comparison import Comparison, compare, failed
 from parity.verdicts.report import INPUT_SITE, OUTPUT_SITE, Layer
 from twins.lazy import Tensor
@@ -33,8 +33,9 @@ MOST_GIVEN = 256
 MOST_PADDING = 64
 """Rows or columns that a port may put around a layer's input, on both sides together."""
 Sink = Callable[[Layer, Tensor, Tensor], None]
-OnFault = Callable[[Layer, Key, list[Tensor]], None]
-"""Is shown a comparison that failed, which of the reference's tensors it was of, and the port's in their layout."""
+OnFault = Callable[[Layer, Key, list[Tensor], Collection[str]], None]
+"""Is shown a comparison that failed, which of the reference's tensors it was of, the port's in their layout, and the
+port's layers that were called until then."""
 
 
 class Follower:
@@ -75,6 +76,9 @@ class Follower:
         self._wrong: set[Call] = set()
         self._given: dict[int, tuple[Any, Any, int, int]] = {}
         """The port's tensors that hold copies of the reference's: weak references to both, and their versions."""
+        self._beginnings: dict[str, tuple[Call, Call, list[Any], Event, int, Comparison]] = {}
+        """First inputs of layers that are constant, and prove nothing. They are no fault if the layer is called again
+        with another: a recurrence begins with zeros."""
         self._ended: Call | None = None
         """The layer with parameters that ended last."""
         self._last: tuple[tuple[int, ...], Any, list[Comparison]] | None = None
@@ -90,7 +94,10 @@ class Follower:
                 handles.append(hook_inputs(module, self._before(path)))
                 handles.append(module.register_forward_post_hook(self._after(path)))
             with paddle.no_grad(), self._convention.applied():
-                return arguments.call(layer)
+                output = arguments.call(layer)
+            for beginning in self._beginnings.values():
+                self._accuse_for_input(*beginning)
+            return output
         finally:
             for handle in handles:
                 handle.remove()
@@ -110,23 +117,50 @@ class Follower:
             if not self._isolated or entry is None or not path:  # both networks are called with the same
                 return None
             event = self._reference.take(entry)
-            if event is None:
-                return None
-            actual = flatten(inputs)
-            if self._were_given(actual, event):  # the output that took its place a moment ago
-                return None
-            if len(actual) != len(event.tensors):  # as where a layer takes one tensor as query, key and value
-                actual, event = _unlike(actual), _unlike_tensors(event)
-            if len(actual) == 1 and _is_padded(self._read(actual[0]), event.tensors[0]):
-                return None  # the port pads before the layer, which the reference's does itself
-            for index, comparison in enumerate(self._compared(actual, event)):
-                if not comparison and self._search is not None and len(actual) == 1:
-                    comparison = self._search.explain_input(self._read(actual[0]), comparison) or comparison
-                if not comparison:
-                    self._accuse_for_input(caller, Call(path, number), actual, event, index, comparison)
-            return self._replaced(inputs, event)
+            return None if event is None else self._judge_input(caller, Call(path, number), inputs, event)
 
         return hook
+
+    def _judge_input(self, caller: Call, call: Call, inputs: Any, event: Event) -> Any:
+        """Report an input that is wrong; returns what takes the input's place, or None."""
+        given = flatten(inputs)
+        if self._were_given(given, event):  # the output that took its place a moment ago
+            return None
+        numbers, event = self._comparable(given, event)
+        actual = [given[number] for number in numbers]
+        if len(actual) != len(event.tensors):  # as where a layer takes one tensor as query, key and value
+            actual, event = _unlike(actual), _unlike_tensors(event)
+            if call.path not in self._boundaries.exits:  # the first of a unit, which may be given the first of several
+                event = _first(event, len(actual))
+        if len(actual) == 1 and _is_padded(self._read(actual[0]), event.tensors[0]):
+            return None  # the port pads before the layer, which the reference's does itself
+        for index, comparison in enumerate(self._compared(actual, event)):
+            if not comparison and self._search is not None and len(actual) == 1:
+                comparison = self._search.explain_input(self._read(actual[0]), comparison) or comparison
+            if comparison and call.number:
+                self._beginnings.pop(call.path, None)
+            elif comparison:
+                continue
+            elif not call.number and self._are_equal(actual, event):
+                self._beginnings[call.path] = (caller, call, actual, event, index, comparison)
+            else:
+                self._accuse_for_input(caller, call, actual, event, index, comparison)
+        return self._replaced(inputs, event, numbers)
+
+    def _are_equal(self, actual: Sequence[Any], event: Event) -> bool:
+        """Whether nothing is wrong with tensors but that they are constant."""
+        pairs = zip(actual, event.tensors, strict=False)
+        return len(actual) == len(event.tensors) and all(compare(self._read(a), b, constant=True) for a, b in pairs)
+
+    def _comparable(self, actual: Sequence[Any], event: Event) -> tuple[Sequence[int], Event]:
+        """Which of a layer's inputs are compared, and with what.
+
+        Of an attention, masks are not: the frameworks' differ in kind, and its output shows what they do.
+        """
+        if self._kind(event) != "attention":
+            return range(len(actual)), event
+        numbers, own = _sequences(actual), _sequences(event.tensors)
+        return numbers, _pick(event, own)
 
     def _were_given(self, actual: list[Any], event: Event) -> bool:
         """Whether these are the very tensors that the reference's own stand in, on both sides, unchanged since."""
@@ -157,7 +191,7 @@ class Follower:
 
     def _report(self, layer: Layer, actual: list[Any], event: Event) -> None:
         if self._on_fault is not None and not layer.comparison:
-            self._on_fault(layer, event.key, self._as_the_reference(actual, event))
+            self._on_fault(layer, event.key, self._as_the_reference(actual, event), self.calls)
         self._on_layer(layer)
 
     def _as_the_reference(self, actual: list[Any], event: Event) -> list[Tensor]:
@@ -165,10 +199,10 @@ class Follower:
         own = [self._read(tensor) for tensor in actual]
         if len(own) != len(event.tensors):
             return own
-        recurrent = self._kind(event) == "recurrent"
+        sequence = self._is_sequence(event)
         for number, (one, expected) in enumerate(zip(own, event.tensors, strict=True)):
-            if self._laid_out(expected, one, recurrent) is not expected:
-                own[number] = one.swapaxes(0, 1) if recurrent else one.swapaxes(1, 3).swapaxes(2, 3)
+            if self._laid_out(expected, one, sequence) is not expected:
+                own[number] = one.swapaxes(0, 1) if sequence else one.swapaxes(1, 3).swapaxes(2, 3)
         return own
 
     def _is_open(self, call: Call) -> bool:
@@ -211,7 +245,9 @@ class Follower:
         actual = flatten(outputs)
         if not call.path:
             actual, event = self._brought(outputs, event)
-        elif self._kind(event) == "attention":  # the weights of attention, after its output, are given or not
+        elif (
+            self._kind(event) == "attention" or call.path not in self._boundaries.entries
+        ):  # the weights of attention, after its output, are given or not
             event = _first(event, len(actual))
             actual = actual[: len(event.tensors)]
         comparisons = self._compared(actual, event)
@@ -244,11 +280,11 @@ class Follower:
             shapes = [tuple(tensor.shape) for tensor in actual]
             return [failed(f"{len(actual)} tensors {shapes}, the reference has {len(event.tensors)}")]
         ours = [self._read(tensor) for tensor in actual]
-        recurrent = self._kind(event) == "recurrent"
-        theirs = [self._laid_out(*pair, recurrent) for pair in zip(event.tensors, ours, strict=True)]
+        sequence = self._is_sequence(event)
+        theirs = [self._laid_out(*pair, sequence) for pair in zip(event.tensors, ours, strict=True)]
         truths: list[Tensor | None] = [None] * len(theirs)
         if event.truth is not None:
-            truths = [self._laid_out(*pair, recurrent) for pair in zip(event.truth, ours, strict=True)]
+            truths = [self._laid_out(*pair, sequence) for pair in zip(event.truth, ours, strict=True)]
         # A container returns its last child's tensors: the same comparison again. Holding them keeps
         # their addresses from being used again; their versions count in-place changes.
         seen = _identity(actual, event)
@@ -277,12 +313,18 @@ class Follower:
         path = self._boundaries.port_of(event.key.path)
         return "" if path is None else self._modules[path].kind
 
-    def _laid_out(self, expected: Tensor, actual: Tensor, recurrent: bool = False) -> Tensor:
+    def _is_sequence(self, event: Event) -> bool:
+        """Whether an event is of a layer that either framework may give (N, L, E) or (L, N, E): one, or a unit."""
+        path = self._boundaries.port_of(event.key.path)
+        is_unit = path in self._boundaries.exits and path not in self._boundaries.entries
+        return is_unit or self._kind(event) in WHOLE
+
+    def _laid_out(self, expected: Tensor, actual: Tensor, sequence: bool = False) -> Tensor:
         """`expected` as (N, H, W, C) where the port declares that layout and `actual` has it.
 
-        Of a recurrent layer, with the batch before the steps or after, as `actual` has it.
+        Of a recurrent layer or an attention, with the batch before the steps or after, as `actual` has it.
         """
-        if recurrent and expected.ndim == 3 and expected.shape != actual.shape:
+        if sequence and expected.ndim == 3 and expected.shape != actual.shape:
             return expected.swapaxes(0, 1) if expected.swapaxes(0, 1).shape == actual.shape else expected
         if self._channels_last and expected.ndim == 4 and expected.shape != actual.shape:
             transposed = expected.swapaxes(1, 3).swapaxes(1, 2)
@@ -290,18 +332,22 @@ class Follower:
                 return transposed
         return expected
 
-    def _replaced(self, value: Any, event: Event) -> Any:
-        """`value` with the reference's tensors in it, where they fit: a layer takes any size, but not any channels."""
-        actual = flatten(value)
-        if len(actual) != len(event.tensors):
+    def _replaced(self, value: Any, event: Event, numbers: Sequence[int] | None = None) -> Any:
+        """`value` with the reference's tensors in it, where they fit: a layer takes any size, but not any channels.
+
+        They stand for those of its tensors that `numbers` count, or for all.
+        """
+        tensors = flatten(value)
+        numbers = range(len(tensors)) if numbers is None else numbers
+        if len(numbers) != len(event.tensors):
             return None
-        tensors = []
-        for own, expected in zip(actual, event.tensors, strict=True):
-            ours = self._laid_out(expected, self._read(own), self._kind(event) == "recurrent")
+        for number, expected in zip(numbers, event.tensors, strict=True):
+            own = tensors[number]
+            ours = self._laid_out(expected, self._read(own), self._is_sequence(event))
             fits = list(ours.shape[:2]) == list(own.shape[:2]) and _is_floating(ours) == _is_floating(own)
-            tensors.append(self._write(ours) if fits else own)
             if fits:
-                self._note_given(tensors[-1], expected)
+                tensors[number] = self._write(ours)
+                self._note_given(tensors[number], expected)
         return refill(value, iter(tensors))
 
     def _note_given(self, own: Any, expected: Tensor) -> None:
@@ -346,6 +392,11 @@ def _is_padded(actual: Tensor, expected: Tensor) -> bool:
         if inner[corner] == expected[corner] and compare(inner, expected):
             return True
     return False
+
+
+def _sequences(tensors: Sequence[Any]) -> list[int]:
+    """Which of what an attention is given are its query, key and value."""
+    return [number for number, one in enumerate(tensors) if one.ndim == tensors[0].ndim and _is_floating(one)][:3]
 
 
 def _unlike(tensors: list[Any]) -> list[Any]:

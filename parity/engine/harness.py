@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fnmatch import fnmatch
@@ -36,6 +37,7 @@ from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
 from parity.networks.modules import ModuleInfo, is_users_own, paddle_modules, torch_modules
 from parity.networks.recorded import Recording
+from parity.pairing.attention import join_projections
 from parity.pairing.match import compare_weights, follow_weights
 from parity.pairing.propose import Pairing, pair_modules
 from parity.verdicts.incumbents import CRITERIA
@@ -96,9 +98,11 @@ def compare_models(
 
     Both models are left as they were. Raises ParityInputError for a wrong mapping, and whatever the models raise.
     """
+    started = time.perf_counter()
     inputs = _named(images)
-    ours, theirs = torch_modules(torch_module), paddle_modules(paddle_layer)
-    pairing = pairs if isinstance(pairs, Pairing) else pair_modules(ours, theirs, pairs)
+    ours, own = torch_modules(torch_module), paddle_modules(paddle_layer)
+    pairing = pairs if isinstance(pairs, Pairing) else pair_modules(ours, own, pairs)
+    theirs = join_projections(ours, own, pairing)
     matched = compare_weights(ours, theirs, pairing)
     known = draw_boundaries(pairing).accusable
     chosen = [path for path in ours if path in known and _chosen(path, only, skip)]
@@ -151,7 +155,8 @@ def compare_models(
         elif guilty and causes:
             from parity.engine.reasons import Reasons
 
-            guilty = Reasons(passes, witness, pairing, matched, ours, theirs).find(guilty)
+            seconds = time.perf_counter() - started
+            guilty = Reasons(passes, witness, pairing, matched, ours, theirs, seconds).find(guilty)
         notes = (*passes.convention.sentences, *passes.notes, *doubts.notes)
         environment = describe_environment()  # with the switches that the passes had
     seen = {layer.path for layer in found.layers}

@@ -363,10 +363,10 @@ class _Reporter:
         if self._fail_fast and not layer.comparison:
             raise _Stop
 
-    def keep(self, layer: Layer, key: Key, tensors: list[Tensor]) -> None:
+    def keep(self, layer: Layer, key: Key, tensors: list[Tensor], called: Collection[str]) -> None:
         """Keep what the port gave where it failed."""
         if self._witness is not None:
-            self._witness.keep(layer, key, tensors)
+            self._witness.keep(layer, key, tensors, called)
 
     def note_held(self, name: str, boundaries: Boundaries, calls: Collection[str]) -> None:
         """Keep which of the reference's outputs the port's layers were replaced by."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from parity.causes.replay import Replay, Watched
 from parity.causes.rules import SETTINGS
 from parity.causes.settings import find_difference
 from parity.causes.source import find_line
-from parity.causes.steps import count_work, tensors_of
+from parity.causes.steps import CALL, count_work, tensors_of
 from parity.causes.tensors import Weight
 from parity.engine.conventions import Convention
 from parity.engine.passes import Passes
@@ -33,8 +34,10 @@ from parity.pairing.tensors import Slot
 from parity.verdicts.report import ATTRIBUTES_SITE, OUTPUT_SITE, Cause, Guilty
 from twins.tensors import flatten, paddle_to_torch, refill, torch_to_paddle
 
+SHARE = 0.15
+"""Of the comparison's time: what the search for causes may take besides."""
 FORWARDS = 3
-"""What may be made of hypotheses altogether, in forward passes of the reference."""
+"""What may be made of hypotheses altogether, in forward passes of the reference, whatever time they take."""
 BUILT = SETTINGS | {"momentum", "dropout rate", "kind of dropout", "ceil_mode", "exclusive", "groups", "bias missing"}
 """Names of causes that are mended where the layer is built."""
 LEFT_OUT = ("number of passes", "layer left out", "another layer's output", "term missing", "factor missing")
@@ -61,6 +64,8 @@ class Reasons:
     matched: WeightMatch
     ours: Mapping[str, ModuleInfo]
     theirs: Mapping[str, ModuleInfo]
+    seconds: float = 0.0
+    """That the comparison has taken."""
     likely: Likely = field(default_factory=Likely)
     _work: int = 0
     """Of the reference's layers on all inputs."""
@@ -83,29 +88,44 @@ class Reasons:
                 units[fault.layer.input].append(fault)
         given = {name: self._capture(name, found) for name, found in units.items()}
         self.likely.left += FORWARDS * self._work
-        return [self._explained(one, faults[one.path, one.call, one.site], given) for one in guilty]
+        self.likely.until = time.perf_counter() + SHARE * self.seconds
+        explained = []
+        for number, one in enumerate(guilty):
+            self.likely.share(len(guilty) - number)
+            explained.append(self._explained(one, faults[one.path, one.call, one.site], given))
+        return explained
 
     def _faults_of(self, guilty: Guilty) -> list[Fault]:
-        """On each input, smallest first."""
+        """On each input, smallest first; then those of the next call of the same layer."""
         found = [
             fault
-            for failure, fault in self.witness.faults.items()
+            for (failure, _), fault in self.witness.faults.items()
             if (failure.path, failure.call, failure.site) == (guilty.path, guilty.call, guilty.site)
         ]
-        return sorted(found, key=lambda fault: fault.tensors[0].numel() if fault.tensors else 0)
+        found.sort(key=lambda fault: (fault.key.call, fault.tensors[0].numel() if fault.tensors else 0))
+        return found
 
     def _explained(self, guilty: Guilty, faults: Sequence[Fault], given: Mapping[str, Any]) -> Guilty:
         if guilty.site == ATTRIBUTES_SITE:
             return replace(guilty, cause=self._placed(guilty, self._read(guilty)))
-        questions = [asked for fault in faults if (asked := self._ask(fault, given[fault.layer.input])) is not None]
+        asked_of = [(fault, self._ask(fault, given[fault.layer.input])) for fault in faults]
+        questions = [asked for fault, asked in asked_of if asked is not None and fault.key.call == faults[0].key.call]
+        later = [asked for fault, asked in asked_of if asked is not None and fault.key.call != faults[0].key.call]
         if not questions or not _can_be_repeated(questions[0]):
             return guilty
         self.passes.progress(f"cause of {guilty.path or 'the network'}")
         found = explain(
-            questions, self._weights(faults[0]), self.likely, lambda: self._ask_again(questions[0], faults[0])
+            questions,
+            self._weights(faults[0]),
+            self.likely,
+            lambda: self._ask_again(questions[0], faults[0]),
+            later,
         )
         cause = None if found.cause is None else self._alone(guilty, found.cause)
-        return replace(guilty, cause=self._placed(guilty, cause), tried=found.tried, facts=found.facts)
+        cause = None if cause is None else self._in_order(cause, faults[0], questions[0])
+        return replace(
+            guilty, cause=self._placed(guilty, cause), tried=found.tried, untried=found.untried, facts=found.facts
+        )
 
     def _placed(self, guilty: Guilty, cause: Cause | None) -> Cause | None:
         """The cause, with the line of the user's file that is to be changed."""
@@ -114,8 +134,11 @@ class Reasons:
 
     def _alone(self, guilty: Guilty, cause: Cause) -> Cause:
         """The cause, or that a layer of the port's has no counterpart, where it seems that one is left out."""
-        if cause.name == "constant twice" and self._is_folded(guilty.path):
-            text = f"{cause.text}: the port keeps |weight| + epsilon, its magnitude not being taken by the port's code"
+        if cause.name in ("constant twice", "constant") and self._is_folded(guilty.path):
+            text = (
+                f"{cause.text}, with what the port's weight holds of it: it is |weight| + epsilon, "
+                "whose magnitude the port's code does not take"
+            )
             return replace(cause, name="scale epsilon added", text=text, fix="take abs(weight), or add no epsilon")
         if cause.name not in LEFT_OUT:
             return cause
@@ -133,6 +156,19 @@ class Reasons:
         return replace(
             cause, name="layer without counterpart", text=text, fix="load it, or share the one that is loaded"
         )
+
+    def _in_order(self, cause: Cause, fault: Fault, asked: Asked) -> Cause:
+        """The cause, or that the port calls a layer too early, where it seems that what it calls later is left out."""
+        if cause.name not in LEFT_OUT or fault.key.kind != "input":
+            return cause
+        replay = asked.replay
+        around = fault.key.path.removesuffix(replay.watched.path)
+        before = (f"{around}{step.path}" for step in replay.relevant if step.name == CALL and replay.is_held(step))
+        later = [path for path in before if self.pairing.pairs.get(path, path) not in fault.called]
+        if not later or not fault.called:
+            return cause
+        text = f"`{fault.key.path}` is called before `{later[-1]}`, the reference calls it after"
+        return replace(cause, name="order of layers", text=text, fix=f"call `{later[-1]}` first")
 
     def _is_folded(self, path: str) -> bool:
         return any(match.operation == "fold" and match.reference[0] == path for match in self.matched.matches)
@@ -222,6 +258,7 @@ class Reasons:
             reference,
             port,
             self._added(port),
+            earlier=_earlier(replay, [given for given, _ in chosen[:-1]]),
             is_network=unit.path == "" and fault.key.kind == "output",
             finish=_finish(self.passes.convention, fault),
         )
@@ -322,6 +359,14 @@ class Reasons:
         own = refill((args, kwargs), iter([torch_to_paddle(tensor) for tensor in flatten((args, kwargs))]))
         with cast(None, self.passes.port, "float64"), paddle.no_grad():
             return [paddle_to_torch(tensor).clone() for tensor in flatten(Arguments(*own).call(layer))]
+
+
+def _earlier(own: Replay, given: Sequence[Given]) -> Replay | None:
+    """The unit's call before its `own`; None if it is its first, or of a layer inside."""
+    if not given or own.watched.path:
+        return None
+    args, kwargs = given[-1]
+    return Replay(own.unit, args, kwargs, own.held, own.watched)
 
 
 def _can_be_repeated(asked: Asked) -> bool:

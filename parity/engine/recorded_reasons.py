@@ -61,6 +61,8 @@ class RecordedReasons:
             for fault in self.faults
             if (fault.layer.path, fault.layer.call, fault.layer.site) == (guilty.path, guilty.call, guilty.site)
         ]
+        first_call = min((fault.key.call for fault in faults), default=0)
+        faults = [fault for fault in faults if fault.key.call == first_call]
         questions = [asked for fault in faults if (asked := self._ask(fault)) is not None]
         if not questions:
             return guilty

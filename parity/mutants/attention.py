@@ -168,7 +168,7 @@ def passes_do_not_recur(port: Port) -> None:
     head.forward = forward
 
 
-@mutant(MUTANTS, ATTENTION, calls=(1,))
+@mutant(MUTANTS, ATTENTION, calls=(1,), cause="reused from the pass before")
 def weights_of_first_pass_reused(port: Port) -> None:
     """The second pass averages with the attention weights of the first."""
     head, attention = port["head"], port[ATTENTION]

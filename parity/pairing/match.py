@@ -21,6 +21,7 @@ import numpy as np
 from converter.files.documents import read_document
 from parity.networks.modules import ModuleInfo, paddle_modules, torch_modules
 from parity.networks.recorded import RecordedModule, Recording
+from parity.pairing.attention import join_projections
 from parity.pairing.propose import Pairing, pair_modules
 from parity.pairing.tensors import Modules, Slot, address_of, match_tensors, means_the_same, with_shared
 from twins.lazy import nn, torch
@@ -97,8 +98,9 @@ def match_port(
     them, layer by layer, by the pairing; the summary says so ("copied"). `scales` are the source's own, with their
     signs, by the reference's names, for a port that adds up |scale| + epsilon itself.
     """
-    ours, theirs = torch_modules(reference), paddle_modules(layer)
-    pairing = pair_modules(ours, theirs, mapping)
+    ours, own = torch_modules(reference), paddle_modules(layer)
+    pairing = pair_modules(ours, own, mapping)
+    theirs = join_projections(ours, own, pairing)
     found = compare_weights(ours, theirs, pairing)
     if found.is_none_of_them and not given and is_fresh(theirs):
         return pairing, give_weights(reference, layer, pairing, scales or {})
@@ -109,9 +111,11 @@ def give_weights(
     reference: nn.Module | Recording, layer: Any, pairing: Pairing, scales: Mapping[str, Array]
 ) -> dict[str, Any]:
     """Give the port the reference's weights by the pairing, whatever it has; the summary as of `match_port`."""
-    ours, theirs = torch_modules(reference), paddle_modules(layer)
+    ours = torch_modules(reference)
+    theirs = join_projections(ours, paddle_modules(layer), pairing)
     copy_weights(ours, theirs, compare_weights(ours, theirs, pairing), scales)
-    return _summarise(compare_weights(ours, paddle_modules(layer), pairing), copied=True)
+    theirs = join_projections(ours, paddle_modules(layer), pairing)
+    return _summarise(compare_weights(ours, theirs, pairing), copied=True)
 
 
 def _summarise(found: WeightMatch, *, copied: bool) -> dict[str, Any]:

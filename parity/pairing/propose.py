@@ -15,6 +15,7 @@ from difflib import SequenceMatcher
 
 from parity.errors import ParityInputError
 from parity.networks.modules import ModuleInfo
+from parity.pairing.attention import find_projections, join_projections
 from parity.pairing.tensors import Modules, find_uncovered
 
 MOST_IN_A_UNIT = 4
@@ -238,7 +239,8 @@ def _in_units(ours: Sequence[ModuleInfo], theirs: Sequence[ModuleInfo]) -> tuple
         if run:
             units.append(Unit(tuple(info.path for info in run), (whole.path,)))
     for whole in _left(ours, (), {}, units)[0]:
-        run = _run_of(_left((), theirs, {}, units)[1], whole)
+        free = _left((), theirs, {}, units)[1]
+        run = find_projections(whole, free) if whole.kind == "attention" else _run_of(free, whole)
         if run:
             units.append(Unit((whole.path,), tuple(info.path for info in run)))
     return tuple(units)
@@ -355,4 +357,4 @@ def _described(
         unpaired_port=tuple(i.path for i in port.values() if i.is_leaf and i.path not in targets),
         ambiguous=ambiguous,
     )
-    return replace(pairing, uncovered=find_uncovered(reference, port, pairing))
+    return replace(pairing, uncovered=find_uncovered(reference, join_projections(reference, port, pairing), pairing))

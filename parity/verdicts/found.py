@@ -16,11 +16,15 @@ EXACTER = 100.0
 
 @dataclass(frozen=True)
 class Found:
-    """What is known of a difference: its cause, or how many hypotheses failed and what was measured."""
+    """What is known of a difference: its cause, or how many hypotheses failed and what was measured.
+
+    `untried` are those that there was no time for, one at a time.
+    """
 
     cause: Cause | None = None
     tried: int = 0
     facts: tuple[str, ...] = ()
+    untried: int = 0
 
 
 class Named(Protocol):

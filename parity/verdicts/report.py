@@ -106,8 +106,8 @@ class Cause:
 class Guilty:
     """A layer that is itself wrong: from equal inputs and with equal layers inside, it differs.
 
-    `cause` is why, where it was found; else `tried` hypotheses did not repeat the port's output, and `facts` are what
-    was measured of the difference.
+    `cause` is why, where it was found; else `tried` hypotheses did not repeat the port's output, there was no time for
+    the `untried`, and `facts` are what was measured of the difference.
     """
 
     path: str
@@ -119,6 +119,7 @@ class Guilty:
     stretch: str = ""
     cause: Cause | None = None
     tried: int = 0
+    untried: int = 0
     facts: tuple[str, ...] = ()
 
     @property
@@ -139,9 +140,10 @@ class Guilty:
         """Why it differs, line by line, for people: cause, proof and change; or what was measured."""
         if self.cause is not None:
             return f"cause: {self.cause.text}", self.cause.evidence, f"change: {self.cause.fix}"
-        if not self.tried:
+        if not self.tried + self.untried:
             return ()
-        return f"cause not found: {self.tried} hypotheses tried, none repeats it", *(
+        tried = f"{self.tried} of {self.tried + self.untried}" if self.untried else f"{self.tried}"
+        return f"cause not found: {tried} hypotheses tried, none repeats it", *(
             f"measured: {fact}" for fact in self.facts
         )
 

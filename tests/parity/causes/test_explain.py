@@ -108,7 +108,7 @@ def test_how_layers_are_joined(wrong: str, name: str) -> None:
     ("wrong", "name"),
     [
         ("swapped", "layers exchanged"),
-        ("scale", "energies scaled"),
+        ("scale", "factor missing"),
         ("mask", "mask missing"),
         ("finite", None),  # -1e4 masks as minus infinity does: no mistake
         ("axis", "axis of softmax"),

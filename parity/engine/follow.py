@@ -11,13 +11,25 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import numpy as np
 
 from parity.engine.boundaries import Boundaries, Call
 from parity.engine.conventions import Convention, explain_outputs
+from parity.engine.events import (
+    as_given,
+    first,
+    identity,
+    is_floating,
+    is_padded,
+    pick,
+    sequences,
+    unlike,
+    unlike_tensors,
+    version,
+)
+from parity.engine.hooks import hook_inputs
 from parity.engine.search import Search
 from parity.engine.stream import Event, Key, Reference
 from parity.networks.arguments import Arguments
@@ -30,8 +42,6 @@ from twins.tensors import flatten, list_keys, refill
 Array = np.ndarray[Any, Any]
 OnLayer = Callable[[Layer], None]
 MOST_GIVEN = 256
-MOST_PADDING = 64
-"""Rows or columns that a port may put around a layer's input, on both sides together."""
 Sink = Callable[[Layer, Tensor, Tensor], None]
 OnFault = Callable[[Layer, Key, list[Tensor], Collection[str]], None]
 """Is shown a comparison that failed, which of the reference's tensors it was of, the port's in their layout, and the
@@ -129,10 +139,10 @@ class Follower:
         numbers, event = self._comparable(given, event)
         actual = [given[number] for number in numbers]
         if len(actual) != len(event.tensors):  # as where a layer takes one tensor as query, key and value
-            actual, event = _unlike(actual), _unlike_tensors(event)
+            actual, event = unlike(actual), unlike_tensors(event)
             if call.path not in self._boundaries.exits:  # the first of a unit, which may be given the first of several
-                event = _first(event, len(actual))
-        if len(actual) == 1 and _is_padded(self._read(actual[0]), event.tensors[0]):
+                event = first(event, len(actual))
+        if len(actual) == 1 and is_padded(self._read(actual[0]), event.tensors[0]):
             return None  # the port pads before the layer, which the reference's does itself
         for index, comparison in enumerate(self._compared(actual, event)):
             if not comparison and self._search is not None and len(actual) == 1:
@@ -159,8 +169,8 @@ class Follower:
         """
         if self._kind(event) != "attention":
             return range(len(actual)), event
-        numbers, own = _sequences(actual), _sequences(event.tensors)
-        return numbers, _pick(event, own)
+        numbers, own = sequences(actual), sequences(event.tensors)
+        return numbers, pick(event, own)
 
     def _were_given(self, actual: list[Any], event: Event) -> bool:
         """Whether these are the very tensors that the reference's own stand in, on both sides, unchanged since."""
@@ -170,7 +180,7 @@ class Follower:
             given = self._given.get(id(own))
             if given is None or given[0]() is not own or given[1]() is not expected:
                 return False
-            if given[2:] != (own.inplace_version, _version(expected)):
+            if given[2:] != (own.inplace_version, version(expected)):
                 return False
         return True
 
@@ -248,7 +258,7 @@ class Follower:
         elif (
             self._kind(event) == "attention" or call.path not in self._boundaries.entries
         ):  # the weights of attention, after its output, are given or not
-            event = _first(event, len(actual))
+            event = first(event, len(actual))
             actual = actual[: len(event.tensors)]
         comparisons = self._compared(actual, event)
         if self._search is not None and len(comparisons) == 1 and not comparisons[0]:
@@ -287,7 +297,7 @@ class Follower:
             truths = [self._laid_out(*pair, sequence) for pair in zip(event.truth, ours, strict=True)]
         # A container returns its last child's tensors: the same comparison again. Holding them keeps
         # their addresses from being used again; their versions count in-place changes.
-        seen = _identity(actual, event)
+        seen = identity(actual, event)
         if self._last is None or self._last[0] != seen:
             triples = zip(ours, theirs, truths, strict=True)
             comparisons = [compare(*triple, constant=self._is_given(triple[1])) for triple in triples]
@@ -300,7 +310,7 @@ class Follower:
         """Whether a tensor is a constant that the network is called with, such as a mask of ones."""
         shapes = [tuple(tensor.shape) for tensor in self._constants]
         return tuple(expected.shape) in shapes and any(
-            one.shape == expected.shape and bool((expected == _as_given(one)).all()) for one in self._constants
+            one.shape == expected.shape and bool((expected == as_given(one)).all()) for one in self._constants
         )
 
     def _in_words(self, actual: list[Any], event: Event, index: int, comparison: Comparison) -> Comparison:
@@ -344,7 +354,7 @@ class Follower:
         for number, expected in zip(numbers, event.tensors, strict=True):
             own = tensors[number]
             ours = self._laid_out(expected, self._read(own), self._is_sequence(event))
-            fits = list(ours.shape[:2]) == list(own.shape[:2]) and _is_floating(ours) == _is_floating(own)
+            fits = list(ours.shape[:2]) == list(own.shape[:2]) and is_floating(ours) == is_floating(own)
             if fits:
                 tensors[number] = self._write(ours)
                 self._note_given(tensors[number], expected)
@@ -353,7 +363,7 @@ class Follower:
     def _note_given(self, own: Any, expected: Tensor) -> None:
         if len(self._given) >= MOST_GIVEN:
             self._given.clear()
-        self._given[id(own)] = (weakref.ref(own), weakref.ref(expected), own.inplace_version, _version(expected))
+        self._given[id(own)] = (weakref.ref(own), weakref.ref(expected), own.inplace_version, version(expected))
 
     def _layer(
         self, call: Call, event: Event, index: int, comparison: Comparison, site: str, stretch: str = ""
@@ -372,98 +382,5 @@ class Follower:
         )
 
 
-def _as_given(constant: Array) -> float:
-    """The value of an argument that has one throughout, as both networks are given it."""
-    value = constant.flat[0]
-    return float(np.float32(value)) if constant.dtype.kind == "f" else float(value)
-
-
-def _is_padded(actual: Tensor, expected: Tensor) -> bool:
-    """Whether an input (N, C, H, W) is the reference's with a border around it, whatever that holds."""
-    if actual.ndim != expected.ndim or actual.ndim < 3 or actual.shape[:2] != expected.shape[:2]:
-        return False
-    borders = [mine - other for mine, other in zip(actual.shape[2:], expected.shape[2:], strict=True)]
-    if not any(borders) or not all(0 <= border <= MOST_PADDING for border in borders):
-        return False
-    for starts in product(*(range(border + 1) for border in borders)):
-        spans = zip(starts, expected.shape[2:], strict=True)
-        place: Any = (..., *(slice(start, start + size) for start, size in spans))
-        inner, corner = actual[place], (0,) * expected.ndim
-        if inner[corner] == expected[corner] and compare(inner, expected):
-            return True
-    return False
-
-
-def _sequences(tensors: Sequence[Any]) -> list[int]:
-    """Which of what an attention is given are its query, key and value."""
-    return [number for number, one in enumerate(tensors) if one.ndim == tensors[0].ndim and _is_floating(one)][:3]
-
-
-def _unlike(tensors: list[Any]) -> list[Any]:
-    """Each tensor once."""
-    return list({id(tensor): tensor for tensor in tensors}.values())
-
-
-def _unlike_tensors(event: Event) -> Event:
-    """The event with each of its tensors once."""
-    kept = [n for n, tensor in enumerate(event.tensors) if not any(tensor is one for one in event.tensors[:n])]
-    return _pick(event, kept)
-
-
-def _first(event: Event, count: int) -> Event:
-    return _pick(event, range(min(count, len(event.tensors))))
-
-
-def _pick(event: Event, numbers: Sequence[int]) -> Event:
-    truth = None if event.truth is None else tuple(event.truth[number] for number in numbers)
-    return replace(event, tensors=tuple(event.tensors[number] for number in numbers), truth=truth)
-
-
 def _name(path: str, number: int) -> str:
     return f"`{path}`, call {number + 1}"
-
-
-def _is_floating(tensor: Any) -> bool:
-    return "float" in str(tensor.dtype)
-
-
-def hook_inputs(module: Any, hook: Callable[[Any], Any]) -> Any:
-    """Let `hook` see, and replace, the positional and keyword arguments, a pair, of each call of `module`."""
-    try:
-        return module.register_forward_pre_hook(lambda layer, args, kwargs: hook((args, kwargs)), with_kwargs=True)
-    except TypeError:
-        return _WrappedForward(module, hook)
-
-
-class _WrappedForward:
-    """The same for Paddle 2.6, which shows its hooks no keywords: the module's `forward` asks `hook` first."""
-
-    def __init__(self, module: Any, hook: Callable[[Any], Any]) -> None:
-        self._attributes = vars(module)
-        self._before = {"forward": module.forward} if "forward" in self._attributes else {}
-        forward = module.forward
-
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            replaced = hook((args, kwargs))
-            args, kwargs = (args, kwargs) if replaced is None else replaced
-            return forward(*args, **kwargs)
-
-        self._attributes["forward"] = wrapped
-
-    def remove(self) -> None:
-        del self._attributes["forward"]
-        self._attributes.update(self._before)
-
-
-def _identity(actual: list[Any], event: Event) -> tuple[int, ...]:
-    ours = [number for tensor in actual for number in (tensor.data_ptr(), tensor.inplace_version)]
-    return *ours, *(number for tensor in event.tensors for number in (_address(tensor), _version(tensor)))
-
-
-def _version(tensor: Any) -> int:
-    """Counts changes in place; a recording's arrays are never changed."""
-    return int(getattr(tensor, "_version", 0))
-
-
-def _address(tensor: Any) -> int:
-    return int(tensor.data_ptr() if hasattr(tensor, "data_ptr") else tensor.__array_interface__["data"][0])

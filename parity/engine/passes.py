@@ -6,27 +6,26 @@ import copy
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from parity.engine.boundaries import CALLS, Boundaries, Failure, Trialled
+from parity.engine.boundaries import Boundaries
 from parity.engine.conditioning import measure_conditioning
 from parity.engine.conventions import Convention, find_training_layers
+from parity.engine.findings import Findings, Reporter, Stop
 from parity.engine.follow import Follower, Sink
 from parity.engine.influence import find_uninfluential
 from parity.engine.scalars import Constants, Scalars, write_out
 from parity.engine.search import Search
-from parity.engine.stream import Key, Reference
+from parity.engine.stream import Reference
 from parity.engine.surroundings import as_written, cast, evaluating, native_kernels
 from parity.engine.witness import Witness
 from parity.networks.arguments import Arguments
 from parity.networks.modules import ModuleInfo, torch_modules
-from parity.verdicts.classes import Classes, count_equal
-from parity.verdicts.comparison import name_dtype, rejudge
-from parity.verdicts.incumbents import judge
+from parity.verdicts.comparison import rejudge
 from parity.verdicts.report import Layer
 from twins.lazy import Tensor, nn, torch
 from twins.tensors import flatten
@@ -34,56 +33,6 @@ from twins.tensors import flatten
 Array = np.ndarray[Any, Any]
 CORNER = 33
 """Pixels of the corner on which the port's outputs are counted."""
-
-
-@dataclass
-class Findings:
-    """What one comparison found.
-
-    `unmatched` and `leftover` are calls that only the port or only the reference makes: the reference's path and number
-    -> name of the call. `verdicts` are what other tools would have said of the outputs, `classes` what these choose.
-    """
-
-    layers: list[Layer] = field(default_factory=list)
-    unmatched: dict[tuple[str, int], str] = field(default_factory=dict)
-    leftover: dict[tuple[str, int], str] = field(default_factory=dict)
-    verdicts: list[dict[str, bool]] = field(default_factory=list)
-    classes: list[Classes] = field(default_factory=list)
-
-    def __add__(self, other: Findings) -> Findings:
-        return Findings(
-            [*self.layers, *other.layers],
-            self.unmatched | other.unmatched,
-            self.leftover | other.leftover,
-            [*self.verdicts, *other.verdicts],
-            [*self.classes, *other.classes],
-        )
-
-    @property
-    def failing(self) -> list[Layer]:
-        """The comparisons that failed."""
-        return [layer for layer in self.layers if not layer.comparison]
-
-    @property
-    def failures(self) -> set[Failure]:
-        """Everything that is wrong."""
-        calls = {Failure(path, call, CALLS, "") for path, call in (*self.unmatched, *self.leftover)}
-        return calls | {failure(layer) for layer in self.failing}
-
-    @property
-    def trialled(self) -> Trialled:
-        """The failures, and those that cannot even be measured."""
-        misshapen = {failure(layer) for layer in self.failing if math.isinf(layer.comparison.relative)}
-        return Trialled(self.failures, misshapen)
-
-
-def failure(layer: Layer) -> Failure:
-    """What a comparison that failed is known by from one pass to the next."""
-    return Failure(layer.path, layer.call, layer.site, layer.input)
-
-
-class _Stop(Exception):  # noqa: N818 - no error
-    """Ends a pass at its first failure."""
 
 
 class Passes:
@@ -213,7 +162,7 @@ class Passes:
         Isolation needs every pair to be followed, whichever are chosen to be reported.
         """
         found = Findings()
-        report = _Reporter(found, chosen, fail_fast=self.fail_fast, sink=sink, witness=witness)
+        report = Reporter(found, chosen, fail_fast=self.fail_fast, sink=sink, witness=witness)
         for dtype, mode in phases:
             followed = boundaries if mode == "isolated" else boundaries.only(chosen)
             with cast(self._to_cast(dtype), self.port, dtype):
@@ -221,7 +170,7 @@ class Passes:
                     self.progress(f"{mode} {dtype} {name}")
                     try:
                         self._pass(followed, mode, dtype, name, report, search)
-                    except _Stop:
+                    except Stop:
                         return found
         return found
 
@@ -306,7 +255,7 @@ class Passes:
         return arguments.map(lambda array: _to_torch(array, like.device, like.dtype))
 
     def _pass(
-        self, boundaries: Boundaries, mode: str, dtype: str, name: str, report: _Reporter, search: Search | None
+        self, boundaries: Boundaries, mode: str, dtype: str, name: str, report: Reporter, search: Search | None
     ) -> None:
         isolated = mode == "isolated"
         paths = boundaries.reference_paths if search is None else self.exact_modules.keys()
@@ -339,52 +288,6 @@ class Passes:
             report.note_held(name, boundaries, follower.calls)
         unmatched = {(boundaries.name(path), call): f"{path} #{call}" for path, call in follower.unmatched}
         report.found.unmatched |= unmatched
-
-
-class _Reporter:
-    """Notes in `found` what the passes show of the chosen modules."""
-
-    def __init__(
-        self,
-        found: Findings,
-        chosen: Collection[str],
-        *,
-        fail_fast: bool,
-        sink: Sink | None,
-        witness: Witness | None = None,
-    ) -> None:
-        self.found, self._chosen, self._fail_fast, self._sink = found, frozenset(chosen), fail_fast, sink
-        self._witness = witness
-
-    def add(self, layer: Layer) -> None:
-        if layer.path not in self._chosen:
-            return
-        self.found.layers.append(layer)
-        if self._fail_fast and not layer.comparison:
-            raise _Stop
-
-    def keep(self, layer: Layer, key: Key, tensors: list[Tensor], called: Collection[str]) -> None:
-        """Keep what the port gave where it failed."""
-        if self._witness is not None:
-            self._witness.keep(layer, key, tensors, called)
-
-    def note_held(self, name: str, boundaries: Boundaries, calls: Collection[str]) -> None:
-        """Keep which of the reference's outputs the port's layers were replaced by."""
-        if self._witness is not None:
-            self._witness.note_held(name, boundaries, calls)
-
-    def show(self, layer: Layer, actual: Tensor, expected: Tensor) -> None:
-        """Judge the network's outputs as other tools would, and by the classes they choose; pass every output on."""
-        counted = count_equal(actual, expected) if layer.path == "" else None
-        if counted is not None:
-            equal, total = counted
-            self.found.classes.append(
-                Classes(output=layer.output, input=layer.input, dtype=layer.dtype, equal=equal, total=total)
-            )
-        if layer.path == "" and layer.dtype == name_dtype(actual) == name_dtype(expected) == "float32":
-            self.found.verdicts.append(judge(actual, expected))
-        if self._sink is not None:
-            self._sink(layer, actual, expected)
 
 
 def _error_of_port(layer: Layer) -> float:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,8 +19,8 @@ from parity.causes.rules import SETTINGS
 from parity.causes.settings import find_difference
 from parity.causes.source import find_line
 from parity.causes.steps import CALL, count_work, tensors_of
-from parity.causes.tensors import Weight
 from parity.engine.conventions import Convention
+from parity.engine.differing import DifferingWeights, is_inside
 from parity.engine.passes import Passes
 from parity.engine.scalars import resize_by_paddle
 from parity.engine.surroundings import cast
@@ -30,7 +29,6 @@ from parity.networks.arguments import Arguments
 from parity.networks.modules import ModuleInfo
 from parity.pairing.match import WeightMatch
 from parity.pairing.propose import Pairing
-from parity.pairing.tensors import Slot
 from parity.verdicts.report import ATTRIBUTES_SITE, OUTPUT_SITE, Cause, Guilty
 from twins.tensors import flatten, paddle_to_torch, refill, torch_to_paddle
 
@@ -75,6 +73,10 @@ class Reasons:
         """The modules of the float64 reference."""
         return dict(self.passes.exact.named_modules())
 
+    @cached_property
+    def _differing(self) -> DifferingWeights:
+        return DifferingWeights(self.passes.exact, self.matched, self.ours, self.theirs)
+
     def find(self, guilty: Sequence[Guilty]) -> list[Guilty]:
         """The same, with causes."""
         with _default_dtype(torch.float64):
@@ -116,7 +118,7 @@ class Reasons:
         self.passes.progress(f"cause of {guilty.path or 'the network'}")
         found = explain(
             questions,
-            self._weights(faults[0]),
+            self._differing.find(faults[0].layer, self.witness.held.get(faults[0].layer.input, frozenset())),
             self.likely,
             lambda: self._ask_again(questions[0], faults[0]),
             later,
@@ -146,7 +148,7 @@ class Reasons:
         alone = [
             path
             for path, info in self.theirs.items()
-            if info.tensors and path not in known and _is_inside(path, guilty.port)
+            if info.tensors and path not in known and is_inside(path, guilty.port)
         ]
         if not alone:
             return cause
@@ -183,7 +185,7 @@ class Reasons:
         """The accused module itself, or the smallest around it that what was compared is inside of."""
         own, key = fault.layer.path, fault.key
         around = own if own in exact else self._known(own, exact)
-        while not _is_inside(key.path, around):
+        while not is_inside(key.path, around):
             around = around.rpartition(".")[0]
         if around == key.path and key.kind == "input" and around:
             around = around.rpartition(".")[0]
@@ -284,53 +286,6 @@ class Reasons:
             if (port.path, name) not in known
         }
 
-    def _weights(self, fault: Fault) -> list[Weight]:
-        """The port's tensors in the unit that are not the reference's."""
-        inside = fault.layer.path
-        held = self.witness.held.get(fault.layer.input, frozenset())
-        found = []
-        for (path, name), (target, own) in self._differing(inside, fault.layer.port):
-            if path != inside and path in held:
-                continue
-            expected, actual = self.ours[path].tensors[name], self.theirs[target].tensors[own]
-            if _squeezed(actual) == _squeezed(expected):
-                actual = actual.reshape(expected.shape)  # as of a Linear in the place of a 1 x 1 convolution
-            parameter = _tensor_at(self.passes.exact, path, name)
-            if actual.shape == tuple(parameter.shape):
-                label = ".".join(filter(None, (path, name)))
-                found.append(Weight(label, parameter, expected, actual, self._others(path, name, actual.shape)))
-        return found
-
-    def _differing(self, inside: str, port: str) -> Iterator[tuple[Slot, Slot]]:
-        """Tensors of the reference inside a module that differ, or have no counterpart but one of their shape."""
-        known, taken = set(), set()
-        for match in self.matched.matches:
-            known.add(match.reference)
-            taken.add(match.port)
-            if not match.operation and _is_inside(match.reference[0], inside):
-                yield match.reference, match.port
-        alone = [slot for slot in _slots(self.ours, inside) if slot not in known]
-        free = [slot for slot in _slots(self.theirs, port) if slot not in taken]
-        for slot in alone:
-            shape = _squeezed(self.ours[slot[0]].tensors[slot[1]])
-            alike = [one for one in free if _squeezed(self.theirs[one[0]].tensors[one[1]]) == shape]
-            rivals = [one for one in alone if _squeezed(self.ours[one[0]].tensors[one[1]]) == shape]
-            if shape and len(alike) == len(rivals) == 1 and not self._are_equal(slot, alike[0]):
-                yield slot, alike[0]
-
-    def _are_equal(self, slot: Slot, own: Slot) -> bool:
-        expected, actual = self.ours[slot[0]].tensors[slot[1]], self.theirs[own[0]].tensors[own[1]]
-        return np.array_equal(expected.ravel(), actual.ravel())
-
-    def _others(self, path: str, name: str, shape: tuple[int, ...]) -> dict[str, Any]:
-        """The reference's other tensors of a shape, by label."""
-        return {
-            ".".join(filter(None, (where, other))): value
-            for where, info in self.ours.items()
-            for other, value in info.tensors.items()
-            if value.shape == shape and (where, other) != (path, name)
-        }
-
     def _ask_again(self, asked: Asked, fault: Fault) -> Asked | None:
         """The same of a random input, where the port's layer can be given one by itself."""
         if fault.layer.site != OUTPUT_SITE or not fault.layer.path or asked.port is None or not asked.port.is_leaf:
@@ -376,25 +331,6 @@ def _can_be_repeated(asked: Asked) -> bool:
     except Exception:  # noqa: BLE001 - whatever the user's code says of being run apart, or of its size
         return False
     return asked.number < len(asked.replay.baseline)
-
-
-def _slots(modules: Mapping[str, ModuleInfo], inside: str) -> list[Slot]:
-    return [(path, name) for path, info in modules.items() if _is_inside(path, inside) for name in info.tensors]
-
-
-def _squeezed(array: Any) -> list[int]:
-    return [size for size in array.shape if size > 1]
-
-
-def _is_inside(path: str, around: str) -> bool:
-    return not around or path == around or path.startswith(f"{around}.")
-
-
-def _tensor_at(model: nn.Module, path: str, name: str) -> Tensor:
-    holder: Any = model.get_submodule(path)
-    for part in name.split("."):
-        holder = getattr(holder, part)
-    return holder
 
 
 def _finish(convention: Convention, fault: Fault) -> Callable[[Tensor], Tensor] | None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from parity.engine.conditioning import measure_conditioning
-from parity.engine.follow import hook_inputs
+from parity.engine.hooks import hook_inputs
 from parity.engine.passes import Passes, paddle_arguments
 from parity.engine.scalars import TITLES, as_decimal, as_float32, rewrite, round_epsilons
 from parity.engine.stream import Reference, TorchPass

@@ -279,6 +279,18 @@ def config_never_mirrored(settings: Settings) -> None:
 
 
 @config_mutant("training data")
+def config_scales_between(settings: Settings) -> None:
+    """Pictures are scaled by any factor, not by tenths."""
+    _train(settings, "ResizeStepScaling")["scale_step_size"] = 0
+
+
+@config_mutant("training data")
+def config_upside_down(settings: Settings) -> None:
+    """Pictures are turned upside down as well."""
+    settings["train_dataset"]["transforms"].append({"type": "RandomVerticalFlip", "prob": 0.5})
+
+
+@config_mutant("training data")
 def config_other_colours(settings: Settings) -> None:
     """Colours are changed at random."""
     settings["train_dataset"]["transforms"].insert(0, {"type": "RandomDistort"})

@@ -40,11 +40,18 @@ def compare_draws(
     return [
         _crop(actual, expected),
         *_scales(actual, expected),
-        _mirrored(actual, expected, 1, "share that is mirrored (binomial)"),
-        _mirrored(actual, expected, 0, "share that is upside down (binomial)"),
+        _mirrored(actual, expected),
+        _mirrored(actual, expected, axis=0),
         *_places(actual, expected),
         _values("values", _colours(actual), _colours(expected), scale, _stripe),
         *_padding(actual, expected, scale),
+        _level("pixels that vary within a stripe", max(draw.uneven for draw in actual) / scale, ""),
+        Check(
+            name="labels beside their stripe",
+            measured=max(draw.crooked for draw in actual),
+            limit=EXACT,
+            reason="a picture that is scaled, cropped and mirrored keeps its stripes straight",
+        ),
         Check(
             name="labels that are no class",
             measured=sum(draw.strangers for draw in actual),
@@ -140,7 +147,8 @@ def _scales(actual: Sequence[Draw], expected: Sequence[Draw]) -> list[Check]:
     return [*ends, between, _chance("distribution of scales (Kolmogorov-Smirnov)", _deviate(*blurred), mean)]
 
 
-def _mirrored(actual: Sequence[Draw], expected: Sequence[Draw], axis: int, name: str) -> Check:
+def _mirrored(actual: Sequence[Draw], expected: Sequence[Draw], *, axis: int = 1) -> Check:
+    name = f"share that is {('upside down', 'mirrored')[axis]} (binomial)"
     # A chart of rows shows no mirroring of columns, nor one of columns what is upside down.
     own, wanted = ([draw.is_mirrored for draw in draws if draw.axis == axis] for draws in (actual, expected))
     if not own or not wanted:

@@ -41,9 +41,17 @@ def compare_draws(
         _crop(actual, expected),
         *_scales(actual, expected),
         _mirrored(actual, expected),
+        _mirrored(actual, expected, axis=0),
         *_places(actual, expected),
         _values("values", _colours(actual), _colours(expected), scale, _stripe),
         *_padding(actual, expected, scale),
+        _level("pixels that vary within a stripe", max(draw.uneven for draw in actual) / scale, ""),
+        Check(
+            name="labels beside their stripe",
+            measured=max(draw.crooked for draw in actual),
+            limit=EXACT,
+            reason="a picture that is scaled, cropped and mirrored keeps its stripes straight",
+        ),
         Check(
             name="labels that are no class",
             measured=sum(draw.strangers for draw in actual),
@@ -124,20 +132,32 @@ def _scales(actual: Sequence[Draw], expected: Sequence[Draw]) -> list[Check]:
         )
         for name, end in (("least", np.min), ("greatest", np.max))
     ]
+    away = np.abs(own[:, None] - wanted[None]).min(1) / own
+    farthest = float(own[away.argmax()])
+    between = Check(
+        name="scale that the reference never draws",
+        measured=float(away.max()),
+        limit=SCALE,
+        reason=SCALE_REASON,
+        detail=f"the port's {farthest:.3g}, the reference's nearest {wanted[np.abs(wanted - farthest).argmin()]:.3g}",
+    )
     rng = np.random.default_rng(0)
     blurred = [values + rng.uniform(-JITTER, JITTER, len(values)) for values in (own, wanted)]
     mean = f"means {own.mean():.3f} and {wanted.mean():.3f}, {len(own)} and {len(wanted)} draws"
-    return [*ends, _chance("distribution of scales (Kolmogorov-Smirnov)", _deviate(*blurred), mean)]
+    return [*ends, between, _chance("distribution of scales (Kolmogorov-Smirnov)", _deviate(*blurred), mean)]
 
 
-def _mirrored(actual: Sequence[Draw], expected: Sequence[Draw]) -> Check:
-    # A chart of rows shows no mirroring of columns.
-    own, wanted = ([draw.is_mirrored for draw in draws if draw.axis == 1] for draws in (actual, expected))
+def _mirrored(actual: Sequence[Draw], expected: Sequence[Draw], *, axis: int = 1) -> Check:
+    name = f"share that is {('upside down', 'mirrored')[axis]} (binomial)"
+    # A chart of rows shows no mirroring of columns, nor one of columns what is upside down.
+    own, wanted = ([draw.is_mirrored for draw in draws if draw.axis == axis] for draws in (actual, expected))
+    if not own or not wanted:
+        return _chance(name, 0.0, "no chart shows it")
     shares = float(np.mean(own)), float(np.mean(wanted))
     share = (sum(own) + sum(wanted)) / (len(own) + len(wanted))
     error = math.sqrt(max(share * (1 - share), 1e-12) * (1 / len(own) + 1 / len(wanted)))
     detail = f"the port's {shares[0]:.1%}, the reference's {shares[1]:.1%}"
-    return _chance("share that is mirrored (binomial)", abs(shares[0] - shares[1]) / error, detail)
+    return _chance(name, abs(shares[0] - shares[1]) / error, detail)
 
 
 def _places(actual: Sequence[Draw], expected: Sequence[Draw]) -> list[Check]:

@@ -46,6 +46,10 @@ class Draw:
     padding: Array | None
     strangers: int
     """Labels that are no class and not 255."""
+    crooked: int
+    """Labels that are another than the stripe's, as after a rotation."""
+    uneven: float
+    """Greatest distance of a pixel inside a stripe from the mean of that stripe's, as after a blur."""
 
 
 @dataclass
@@ -96,6 +100,7 @@ def read_chart(image: Array, labels: Array, size: tuple[int, int]) -> Draw | Non
     if mirrored:
         scale, first = np.polyfit(sources, labels.shape[axis] - places, 1)
     known = labels[labels < NUM_CLASSES]
+    colours, uneven = _read_colours(image, labels)
     return Draw(
         axis=axis,
         scale=float(scale),
@@ -103,9 +108,11 @@ def read_chart(image: Array, labels: Array, size: tuple[int, int]) -> Draw | Non
         start=-float(first),
         extent=float(scale) * size[axis],
         crop=(labels.shape[0], labels.shape[1]),
-        colours=_read_colours(image, labels),
+        colours=colours,
         padding=_read_padding(image, labels),
         strangers=int(labels.size - known.size - (labels == IGNORED).sum()),
+        crooked=_count_crooked(labels, axis),
+        uneven=uneven,
     )
 
 
@@ -121,14 +128,23 @@ def _find_borders(labels: Array, axis: int) -> tuple[Array, Array]:
     return np.flatnonzero(border) + 1.0, np.minimum(before, after)[border].astype(np.float64)
 
 
-def _read_colours(image: Array, labels: Array) -> Array:
-    """(19, C): the values in the middle of each stripe, NaN for one that is not seen."""
+def _count_crooked(labels: Array, axis: int) -> int:
+    """Labels other than the first on their line across `axis`; neither may be ignored."""
+    lines = labels if axis == 1 else labels.T
+    valid = lines != IGNORED
+    first = np.take_along_axis(lines, valid.argmax(0)[None], 0)
+    return int((valid & (lines != first)).sum())
+
+
+def _read_colours(image: Array, labels: Array) -> tuple[Array, float]:
+    """(19, C): the values in the middle of each stripe, NaN for one not seen, and how far pixels are from them."""
     found = np.full((NUM_CLASSES, len(image)), np.nan)
     inside = _surrounded(labels)
     flat, classes = image[:, inside], labels[inside]
     for number in np.unique(classes[classes < NUM_CLASSES]):
         found[number] = flat[:, classes == number].mean(1)
-    return found
+    known = classes < NUM_CLASSES
+    return found, float(np.abs(flat[:, known] - found[classes[known]].T).max(initial=0.0))
 
 
 def _read_padding(image: Array, labels: Array) -> Array | None:

@@ -63,7 +63,7 @@ def make_cases(subject: Subject, *, mining: bool) -> Iterator[Case]:
         answers[other < WRONG] = rng.integers(0, classes, int((other < WRONG).sum()))
         answers[rng.random(answers.shape) < IGNORED] = 255
         yield Case("large picture, hard", (large, auxiliary), answers)
-        yield Case("large picture, easy", (SURE * large, auxiliary), answers)
+        yield Case("large picture, easy", (SURE * large, SURE * (large + auxiliary / 2)), answers)
 
 
 def make_probe(subject: Subject) -> Case:

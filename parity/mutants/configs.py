@@ -163,6 +163,12 @@ def config_paddlesegs_mining(settings: Settings) -> None:
     settings["loss"]["types"][0] = {"type": "OhemCrossEntropyLoss", "min_kept": 100_000}
 
 
+@config_mutant("loss", "auxiliary loss mined")
+def config_mining_twice(settings: Settings) -> None:
+    """The auxiliary loss mines as well."""
+    settings["loss"]["types"] = [settings["loss"]["types"][0]] * 2
+
+
 @config_mutant("loss")
 def config_class_weights(settings: Settings) -> None:
     """The auxiliary loss weighs the classes."""
@@ -276,6 +282,30 @@ def config_padding_grey(settings: Settings) -> None:
 def config_never_mirrored(settings: Settings) -> None:
     """Pictures are not mirrored."""
     settings["train_dataset"]["transforms"].pop()
+
+
+@config_mutant("training data")
+def config_scales_between(settings: Settings) -> None:
+    """Pictures are scaled by any factor, not by tenths."""
+    _train(settings, "ResizeStepScaling")["scale_step_size"] = 0
+
+
+@config_mutant("training data")
+def config_upside_down(settings: Settings) -> None:
+    """Pictures are turned upside down as well."""
+    settings["train_dataset"]["transforms"].append({"type": "RandomVerticalFlip", "prob": 0.5})
+
+
+@config_mutant("training data")
+def config_rotated(settings: Settings) -> None:
+    """Pictures are rotated."""
+    settings["train_dataset"]["transforms"].insert(0, {"type": "RandomRotation"})
+
+
+@config_mutant("training data")
+def config_blurred(settings: Settings) -> None:
+    """Pictures are blurred."""
+    settings["train_dataset"]["transforms"].insert(0, {"type": "RandomBlur", "prob": 0.5})
 
 
 @config_mutant("training data")

@@ -139,7 +139,7 @@ def function_shorter_schedule() -> Any:
     return optim.lr.PolynomialDecay(RATE, 40_000, 0.0, 0.9)
 
 
-@function_mutant("schedule", "learning rate")
+@function_mutant("schedule", "learning rate", "warm-up")
 def function_warm_up() -> Any:
     """The rate is warmed up for 500 steps."""
     return optim.lr.LinearWarmup(optim.lr.PolynomialDecay(RATE, STEPS, 0.0, 0.9), 500, 0.0, RATE)

@@ -12,9 +12,9 @@ from parity.certify.augmentations import compare_draws
 from parity.certify.causes.charts import explain_charts
 from parity.certify.causes.engine import Asked, distance, explain
 from parity.certify.causes.training_data import is_official, propose_samples
-from parity.certify.gate import Check, Evidence
+from parity.certify.gate import Check, Evidence, NotRunError
 from parity.certify.limits import EXACT, EXACT_REASON, VALUE
-from parity.certify.parts.loaders import ChartSource, RecipeSource, Source
+from parity.certify.parts.loaders import PATIENCE, ChartSource, RecipeSource, Source
 from parity.certify.sides import Side
 from parity.certify.subject import Subject, decoded
 from parity.verdicts.found import Found
@@ -95,6 +95,10 @@ def _charts(subject: Subject, source: Source) -> Evidence:
         is_known = own is None and is_official(recipe)
         return explain_charts(port, source, recipe, seed=subject.seed) if is_known else Found()
 
+    if len(actual) < FEWEST and not lost:
+        raise NotRunError(
+            f"{len(actual)} charts in {PATIENCE:g} seconds are too few to say anything: the loader is slow"
+        )
     if len(actual) < FEWEST:
         reason = "a chart of which fewer than two borders are seen, or whose labels are not its own, says nothing"
         detail = f"{len(actual)} of {len(actual) + lost} charts can be read"

@@ -108,3 +108,11 @@ def test_other_colours_are_seen_in_their_distribution(folder: Path) -> None:
 def test_a_batch_is_a_share_of_the_recipes(batch: int, fails: bool, folder: Path) -> None:
     (check,) = data._batch(make(folder, "paddleseg", batch_size=batch))
     assert bool(check) != fails
+
+
+def test_a_loader_that_is_too_slow_is_no_pass(folder: Path) -> None:
+    subject = make(folder, "paddleseg")
+    subject.port_kit["loader"].run.most = 20
+    outcome = outcome_of("training data", subject)
+    assert outcome.verdict == "not run"
+    assert "20 charts in 45 seconds are too few to say anything" in outcome.reason

@@ -11,6 +11,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
 from itertools import product
 from typing import Any
 
@@ -392,6 +393,7 @@ class _WrappedForward:
         self._before = {"forward": module.forward} if "forward" in self._attributes else {}
         forward = module.forward
 
+        @wraps(forward)  # whose names of arguments are asked for
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             replaced = hook((args, kwargs))
             args, kwargs = (args, kwargs) if replaced is None else replaced

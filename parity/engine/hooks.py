@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 
@@ -22,6 +23,7 @@ class _WrappedForward:
         self._before = {"forward": module.forward} if "forward" in self._attributes else {}
         forward = module.forward
 
+        @wraps(forward)  # whose names of arguments are asked for
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             replaced = hook((args, kwargs))
             args, kwargs = (args, kwargs) if replaced is None else replaced

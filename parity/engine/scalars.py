@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import cache, wraps
 from itertools import product
 from typing import Any
 
@@ -50,8 +50,9 @@ def apply_scalars(modules: Mapping[str, ModuleInfo], scalars: Mapping[tuple[str,
 class Constants:
     """What Paddle's own functions have in float32 where torch's are exact, by name of torch's function.
 
-    Its Hardsigmoid has 0.1666667 for a sixth, its bilinear resize float32 positions. `used` are torch's functions that
-    were called; those that `paddles` names do as Paddle's do.
+    Its Hardsigmoid has 0.1666667 for a sixth, its bilinear resize float32 positions; Paddle 2 keeps a LeakyReLU's slope
+    as a float32. `used` are torch's functions that were called; those that `paddles` names do as Paddle's do:
+    the last one from the beginning, where Paddle does so.
     """
 
     used: set[str] = field(default_factory=set)
@@ -60,7 +61,9 @@ class Constants:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Within, torch's functions ask here."""
-        own = {name: getattr(functional, name) for name in PADDLES_OWN}
+        self.paddles |= usual()
+        slopes = ("leaky_relu", "leaky_relu_") if rounds_slopes() else ()
+        own = {name: getattr(functional, name) for name in ("hardsigmoid", "interpolate", *slopes)}
         for name, function in own.items():
             setattr(functional, name, self._asking(name, function))
         try:
@@ -69,7 +72,9 @@ class Constants:
             for name, function in own.items():
                 setattr(functional, name, function)
 
-    def _asking(self, name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def _asking(self, called: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        name, overwrites = called.rstrip("_"), {"inplace": True} if called.endswith("_") else {}
+
         @wraps(function)
         def asking(*args: Any, **kwargs: Any) -> Tensor:
             if torch.overrides.has_torch_function(
@@ -77,14 +82,20 @@ class Constants:
             ):  # those who watch see one function, whoever's constants it has
                 return torch.overrides.handle_torch_function(asking, args[:1], *args, **kwargs)
             self.used.add(name)
-            found = PADDLES_OWN[name](*args, **kwargs) if name in self.paddles else None
+            found = PADDLES_OWN[name](*args, **kwargs, **overwrites) if name in self.paddles else None
             return function(*args, **kwargs) if found is None else found
 
         return asking
 
 
 def _paddles_hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    return (input * PADDLES_SIXTH + 0.5).clamp(0, 1)
+    made = (input * PADDLES_SIXTH + 0.5).clamp(0, 1)
+    return input.copy_(made) if inplace else made
+
+
+def _paddles_leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    made = torch.where(input > 0, input, input * as_float32(negative_slope))
+    return input.copy_(made) if inplace else made
 
 
 def _paddles_interpolate(
@@ -121,10 +132,12 @@ def resize_by_paddle(images: Any, size: list[int], *, corners: bool, exchange: E
 PADDLES_OWN: dict[str, Callable[..., Tensor | None]] = {
     "hardsigmoid": _paddles_hardsigmoid,
     "interpolate": _paddles_interpolate,
+    "leaky_relu": _paddles_leaky_relu,
 }
 PADDLES_NOTES = {
     "hardsigmoid": "Hardsigmoid's slope 0.1666667, Paddle's own, for a sixth",
     "interpolate": "bilinear resizing at Paddle's own positions, which are float32",
+    "leaky_relu": "LeakyReLU's slope in float64, not the float32 that this Paddle's own keeps",
 }
 
 
@@ -163,12 +176,12 @@ class Scalars:
     def _try(self, path: str, inputs: Sequence[Tensor], actual: Tensor) -> Comparison | None:
         module = self.modules[path].module
         own = dict(list(_scalars_of(module))[:MOST_SCALARS])
-        for name in _functions_of(module) - self.constants.paddles:
-            self.take(name)
+        for name in _functions_of(module) & self.changeable:
+            self.change(name)
             again = compare(actual, module.forward(inputs[0]))
             if again:
                 return again
-            self.drop(name)
+            self.change(name)
         for choice in list(product(*(_others(value) for value in own.values())))[1:]:
             changed = dict(zip(own, choice, strict=True))
             _set(module, changed)
@@ -186,15 +199,18 @@ class Scalars:
             _set(module, own)
         return None
 
-    def take(self, name: str) -> None:
-        """Let a function of torch's do as Paddle's does."""
-        self.constants.paddles.add(name)
-        self.notes[PADDLES_NOTES[name]] = None
+    @property
+    def changeable(self) -> set[str]:
+        """The functions that do as they did at the beginning."""
+        return {name for name in PADDLES_OWN if (name in self.constants.paddles) == (name in usual())}
 
-    def drop(self, name: str) -> None:
-        """Let it be torch's own again."""
-        self.constants.paddles.discard(name)
-        self.notes.pop(PADDLES_NOTES[name], None)
+    def change(self, name: str) -> None:
+        """Let a function of torch's do as Paddle's does, or as torch's own again."""
+        self.constants.paddles ^= {name}
+        if name in self.changeable:
+            self.notes.pop(PADDLES_NOTES[name], None)
+        else:
+            self.notes[PADDLES_NOTES[name]] = None
 
     def _keep_everywhere(self, path: str, name: str, own: float, value: float) -> None:
         """In all modules that have the same number: who writes it out once does so elsewhere, too."""
@@ -216,13 +232,13 @@ def write_out(scalars: Scalars, count: Callable[[], int], failures: int) -> bool
     """
     modules = {path: info.module for path, info in scalars.modules.items() if hasattr(info.module, "forward")}
     kept = False
-    for name in sorted(scalars.constants.used - scalars.constants.paddles):
-        scalars.take(name)
+    for name in sorted(scalars.constants.used & scalars.changeable):
+        scalars.change(name)
         left = count()
         if left < failures:
             failures, kept = left, True
         else:
-            scalars.drop(name)
+            scalars.change(name)
     names = {name for module in modules.values() for name, _ in _scalars_of(module)} - SILENT
     for name, change in product(sorted(names, key=_likelihood), (as_decimal, as_float32)):
         own = {p: v for p, m in modules.items() if isinstance(v := vars(m).get(name), float) and change(v) != v}
@@ -263,7 +279,23 @@ def _likelihood(name: str) -> tuple[bool, str]:
 def _functions_of(module: nn.Module) -> set[str]:
     """The functions of PADDLES_OWN that a layer without layers inside is."""
     kinds = {"hardsigmoid": nn.Hardsigmoid, "interpolate": nn.Upsample}
+    if rounds_slopes():
+        kinds["leaky_relu"] = nn.LeakyReLU
     return {name for name, kind in kinds.items() if isinstance(module, kind)}
+
+
+def usual() -> set[str]:
+    """The functions that do as Paddle's from the beginning."""
+    return {"leaky_relu"} if rounds_slopes() else set()
+
+
+@cache
+def rounds_slopes() -> bool:
+    """Whether this Paddle multiplies float64 features by a float32 of the slope, as Paddle 2 does."""
+    from models_paddle import paddle
+
+    made = paddle.nn.functional.leaky_relu(paddle.to_tensor([-1.0], dtype="float64"), 0.1)
+    return bool(made.item() != -0.1)
 
 
 def as_decimal(value: float) -> float:

@@ -98,7 +98,16 @@ def _exact_where_known(name: str, operator: Callable[..., Any], note: Callable[[
 
 def _exact_hardsigmoid(features: Any, made: Any, args: tuple[Any, ...]) -> Any:
     """By a sixth, where its slope is Paddle's own."""
-    return (features / 6 + args[1]).clip(0, 1) if np.float32(args[0]) == np.float32(0.1666667) else None
+    if np.float32(args[0]) != np.float32(0.1666667):
+        return None
+    return (features / _number(6) + _number(args[1])).clip(0, 1)
+
+
+def _number(value: float) -> Any:
+    """As a tensor: of a plain number, Paddle 2 would take a float32."""
+    from models_paddle import paddle
+
+    return paddle.to_tensor(np.array(value, np.float64))
 
 
 def _exact_resize(features: Any, made: Any, args: tuple[Any, ...]) -> Any:
@@ -116,11 +125,24 @@ def _exact_resize(features: Any, made: Any, args: tuple[Any, ...]) -> Any:
     return paddle.matmul(paddle.matmul(rows, features), columns, transpose_y=True)
 
 
-EXACT: dict[str, Callable[..., Any]] = {"hardsigmoid": _exact_hardsigmoid, "bilinear_interp": _exact_resize}
+def _exact_leaky_relu(features: Any, made: Any, args: tuple[Any, ...]) -> Any:
+    """By the slope as it is given; None where this Paddle has it so by itself."""
+    from models_paddle import paddle
+
+    exact = paddle.where(features > 0, features, features * _number(args[0]))
+    return None if np.array_equal(exact.numpy(), made.numpy()) else exact
+
+
+EXACT: dict[str, Callable[..., Any]] = {
+    "hardsigmoid": _exact_hardsigmoid,
+    "bilinear_interp": _exact_resize,
+    "leaky_relu": _exact_leaky_relu,
+}
 """Paddle's operator -> what it makes of its first tensor exactly, given what it made and its other arguments."""
 EXACT_NOTES = {
     "hardsigmoid": "Hardsigmoid's slope a sixth for 0.1666667, Paddle's own",
     "bilinear_interp": "bilinear resizing at exact positions for Paddle's own, which are float32",
+    "leaky_relu": "LeakyReLU's slope as it is written, which this Paddle keeps as a float32",
 }
 WHOLE = 1e-6
 """Of a pixel: sizes that a factor gives without rounding."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from converter.bridge import CANONICAL_LEAVES
-from twins.tensors import array_to_paddle, paddle_to_array, paddle_to_torch
+from twins.tensors import array_to_paddle, in_half_precision, paddle_to_array, paddle_to_torch
 
 Array = np.ndarray[Any, Any]
 
@@ -104,7 +104,8 @@ class ModuleInfo:
             own = part.T if place.transposed else part
             dtype = str(place.tensor.dtype).rpartition(".")[2]
             if dtype == "bfloat16":
-                place.tensor.set_value(array_to_paddle(own.astype(np.float32)).astype("bfloat16"))
+                rounded = in_half_precision(own, dtype)  # Paddle 2 would cut the lower half off
+                place.tensor.set_value(array_to_paddle(rounded).astype(dtype))
             else:
                 place.tensor.set_value(np.array(own, dtype=dtype, order="C"))
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from models_paddle import paddle
 from parity.engine.harness import compare_models
+from parity.engine.scalars import rounds_slopes
 from parity.mutants.mutant import Port
 from parity.mutants.units import fuse_activations, make_abn
 from parity.networks.port import load_port
@@ -159,7 +160,7 @@ def test_other_classes_of_a_batch_norm(kind, wrong, isolated):
         channels = unit[1].weight.shape[0]
         unit[1] = pnn.BatchNorm(channels, act="relu") if kind == "BatchNorm" else pnn.SyncBatchNorm(channels)
         if kind == "SyncBatchNorm":
-            unit.append(pnn.ReLU())
+            unit.add_sublayer(str(len(unit)), pnn.ReLU())
     for unit in (reference.stem, reference.block["reduce"], reference.refine):
         unit[2].negative_slope = 0.0
     match_port(reference, port, None)
@@ -259,7 +260,7 @@ def test_an_epsilon_of_a_thousandth_everywhere(wrong, isolated):
     report = compare_models(ours, theirs, INPUTS)
     assert accused(report) == ({"head.refine.norm"} if wrong else set())
     assert bool(report) is not wrong, report.summary
-    assert len(isolated) <= 2
+    assert len(isolated) <= (3 if rounds_slopes() else 2)
 
 
 class Pooled(nn.Module):

@@ -49,6 +49,8 @@ NEAR = 1e-3
 """Of the range of values: two values of padding that are one."""
 STEPS = 20
 """Scales that are read off are given in twentieths."""
+FEW = 8
+"""Scales that make a list."""
 TESTS = {"scales": "scale", "mirroring": "share", "place": "place"}
 """Aspect -> what the names of its checks have in them."""
 FACTS = 4
@@ -58,6 +60,7 @@ FACTS = 4
 def explain_charts(port: Drawn, source: ChartSource, own: Augmentation, *, seed: int) -> Found:
     """What the reference's augmentation, with the gate's crop, would have to be to treat charts as the port does."""
     search = _Search(port, source, own, seed)
+    chosen: Chosen = ()
     failed: Sequence[Check] = ()
     for exact in search.read():
         chosen, failed = search.draw(exact)
@@ -65,7 +68,8 @@ def explain_charts(port: Drawn, source: ChartSource, own: Augmentation, *, seed:
             names, texts, fixes = ([getattr(one, field) for one in chosen] for field in ("name", "text", "fix"))
             cause = Cause(name=" and ".join(names), text="; ".join(texts), fix="; ".join(fixes), proved=True)
             return Found(cause, search.tried)
-    return Found(None, search.tried, tuple(f"{check.name}: {check.detail}" for check in failed[:FACTS]))
+    passing = (f"{one.text}, by the tests of {one.aspect} alone" for one in chosen)
+    return Found(None, search.tried, (*passing, *(f"{check.name}: {check.detail}" for check in failed[:FACTS])))
 
 
 class _Search:
@@ -154,17 +158,18 @@ class _Search:
             yield [one for one in MISTAKES if one.aspect == aspect]
 
     def _read_scales(self) -> Iterator[list[Mistake]]:
-        """Any scales between the least and the greatest, each as likely."""
+        """The scales that are seen, where they are few; any between the least and the greatest, each as likely."""
         values = [draw.scale for draw in self._port.draws]
+        few = sorted({round(value * STEPS) / STEPS for value in values})
+        if len(few) <= FEW:
+            said = f"by {few[0]:g} to {few[-1]:g}" if len(few) > 1 else f"by {few[0]:g}"
+            yield [scaled("not at all" if few == [1.0] else said, *few)]
         ends = [
             (round_to(min(values)), round_to(max(values)))
             for round_to in (lambda value: round(value * STEPS) / STEPS, lambda value: float(f"{value:.3g}"))
         ]
         for least, most in ends:
-            if least == most:
-                yield [scaled("not at all" if least == 1 else f"by {least:g}", least)]
-            else:
-                yield [scaled(f"by {least:g} to {most:g}", draw=drawn_between(least, most))]
+            yield [scaled(f"by {least:g} to {most:g}", draw=drawn_between(least, most))]
 
     def _read_mirroring(self, chosen: Chosen) -> Iterator[Mistake]:
         colours = self._colours(chosen)

@@ -18,6 +18,7 @@ PADDLESEGS = (
     "cli/test_config.py",
     "parity/certify/test_config.py",
     "parity/certify/test_paddleseg_config.py",
+    "parity/certify/test_paddleseg_config.py",
     "recipe/test_augmentation.py",
     "references/test_paddleseg.py",
 )

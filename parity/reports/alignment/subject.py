@@ -9,7 +9,7 @@ from typing import Any, Literal
 from parity.environment.describe import list_facts
 from parity.environment.switches import TF32_VARIABLE
 from parity.reports.html.probes import NETWORK, badness, figure, limit_of, runs_of, stage_of
-from parity.verdicts.report import OUTPUT_SITE, Layer, Report, name_both
+from parity.verdicts.report import OUTPUT_SITE, Cause, Layer, Report, name_both
 
 Verdict = Literal["passed", "guilty", "problem", "differs", "certified", "not certified", "incomplete", "gates passed"]
 SITES = {"output": "output", "attributes": "attributes"}
@@ -50,12 +50,13 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Culprit:
-    """A layer that is itself wrong; `site` is "output", "attributes" or "input"."""
+    """A layer that is itself wrong; `site` is "output", "attributes" or "input"; `cause` why, where that is known."""
 
     name: str
     site: str
     reason: str
     stretch: str = ""
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +119,7 @@ def describe_report(report: Report, command: str = "") -> Subject:
                 site=SITES.get(guilty.site, "input"),
                 reason=guilty.reason,
                 stretch=guilty.stretch,
+                cause=guilty.cause,
             )
             for guilty in report.guilty
         ],
@@ -198,13 +200,13 @@ def _facts(environment: Mapping[str, Any], device: str | None) -> list[str]:
         *(f"{name} {version}" for name, version in versions.items()),
         str(environment.get("gpu") or "GPU") if on_gpu else "CPU",
         *([f"OMP_NUM_THREADS={threads}"] if threads else []),
-        f"TF32 {'on' if on_gpu and _allows_tf32(environment) else 'off'}",
+        f"TF32 {'on' if _allows_tf32(environment) else 'off'}" if on_gpu else "no TF32 on a CPU",
         *(f"{name}={value}" for name, value in flags.items() if name.startswith("FLAGS_")),
     ]
 
 
 def _allows_tf32(environment: Mapping[str, Any]) -> bool:
-    """Whether any product may be TF32's; on a CPU none is."""
+    """Whether any product on a GPU may be TF32's."""
     if environment.get("flags", {}).get(TF32_VARIABLE) == "0":
         return False
     switches = environment.get("switches", {}).values()

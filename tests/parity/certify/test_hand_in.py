@@ -17,8 +17,8 @@ from tests.parity.guides_package import judge, without_times
 
 RIGHT = {part: f"tests.parity.certify.own_parts:{name}" for part, name in (("loss", "loss"), ("metric", "miou"))}
 WRONG = {
-    "loss": "tests.parity.certify.wrong_parts:loss_auxiliary_in_full",
-    "metric": "tests.parity.certify.wrong_parts:metric_of_pixels",
+    "loss": "parity.mutants.functions:function_auxiliary_in_full",
+    "metric": "parity.mutants.functions:function_void_counted",
 }
 
 

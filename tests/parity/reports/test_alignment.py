@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 
 from models_paddle import paddle
 from parity.reports.alignment.page import ALIGNMENTS, render_alignment
+from parity.reports.alignment.page import text as escape
 from parity.reports.alignment.subject import describe_certificate, describe_report
 from parity.reports.alignment.words import CHINESE, ENGLISH
 from parity.reports.folder import write_report
@@ -81,6 +82,9 @@ def test_verdict_culprits_and_command(report, language):
     assert (words["passed"][:8] in text) == bool(report)
     for guilty in report.guilty:
         assert f"`{guilty.path}" in text
+        assert guilty.cause is not None
+        assert f"**{words['because'].format(escape(guilty.cause.text))}**" in text
+        assert words["change"].format(escape(guilty.cause.fix)) in text
     assert (f"## {words['cause']}" in text) == bool(report.guilty)
     assert f"~~~\n{COMMAND}\n~~~" in text
     assert len(text) < LONGEST / 8
@@ -178,10 +182,10 @@ def test_tf32_and_flags_are_said(device):
     }
     report = made(settings={"device": device}, environment=environment)
     text = page(report, "en")
-    assert ("`H100`, `TF32 on`" if device == "gpu" else "`CPU`, `TF32 off`") in text
+    assert ("`H100`, `TF32 on`" if device == "gpu" else "`CPU`, `no TF32 on a CPU`") in text
     assert "`FLAGS_cudnn_deterministic=1`" in text
     forbidden = {**environment, "flags": {"NVIDIA_TF32_OVERRIDE": "0"}}
-    assert "`TF32 off`" in page(replace(report, environment=forbidden), "en")
+    assert ("`TF32 off`" in page(replace(report, environment=forbidden), "en")) == (device == "gpu")
 
 
 def test_long_lists_are_counted(language):

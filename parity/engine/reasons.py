@@ -161,7 +161,7 @@ class Reasons:
 
     def _in_order(self, cause: Cause, fault: Fault, asked: Asked) -> Cause:
         """The cause, or that the port calls a layer too early, where it seems that what it calls later is left out."""
-        if cause.name not in LEFT_OUT or fault.key.kind != "input":
+        if cause.name not in ("layer left out", "term missing", "factor missing") or fault.key.kind != "input":
             return cause
         replay = asked.replay
         around = fault.key.path.removesuffix(replay.watched.path)

@@ -260,25 +260,25 @@ def config_scales(settings: Settings) -> None:
     _train(settings, "ResizeStepScaling")["min_scale_factor"] = 0.5
 
 
-@config_mutant("training data")
+@config_mutant("training data", "crop")
 def config_crop(settings: Settings) -> None:
     """Crops are 513 × 513."""
     _train(settings, "RandomPaddingCrop")["crop_size"] = [513, 513]
 
 
-@config_mutant("training data")
+@config_mutant("training data", "padding learnt")
 def config_padding_learnt(settings: Settings) -> None:
     """Padded pixels are labelled as class 0, not ignored."""
     _train(settings, "RandomPaddingCrop")["label_padding_value"] = 0
 
 
-@config_mutant("training data")
+@config_mutant("training data", "padding values")
 def config_padding_grey(settings: Settings) -> None:
     """Padding is 127.5 after the normalisation."""
     _train(settings, "RandomPaddingCrop")["im_padding_value"] = 127.5
 
 
-@config_mutant("training data")
+@config_mutant("training data", "mirroring")
 def config_never_mirrored(settings: Settings) -> None:
     """Pictures are not mirrored."""
     settings["train_dataset"]["transforms"].pop()

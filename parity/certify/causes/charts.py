@@ -197,6 +197,7 @@ class _Search:
         spared = {
             "least scale": _is_misread(chosen) or _has("scales", chosen),  # read off, or of misread charts
             "greatest scale": _is_misread(chosen) or _has("scales", chosen),
+            "scale that the reference never draws": _is_misread(chosen) or any("scale" in m.settings for m in chosen),
             "place of small pictures": _is_misread(chosen),
             "values of padding": _is_misread(chosen) or any(one.name == WITHOUT_LABELS for one in chosen),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -44,14 +44,26 @@ class Altered(Augmentation):
         (rows, top), (columns, left) = (self._cut(side, crop, rng) for side, crop in zip(size, self.crop, strict=True))
         flip = bool(rng.integers(2)) if self.share is None else bool(rng.random() < self.share)
         target = np.full(self.crop, self.padding_label, np.int64)
-        image = np.zeros((3, *self.crop), np.float32) + self.padded[:, None, None].astype(np.float32)
-        image[:, top, left] = self._normalise(resize_pixels(pixels, rows, columns, scale))
+        image = self._place(resize_pixels(pixels, rows, columns, scale), top, left, rng)
         target[top, left] = self._labels(labels, rows, columns, scale)
         flipped = flip and self.mirror
         image = _flip(image, self.flips[0] if flipped else None)
         target = _flip(target, self.flips[1] if flipped else None)
         image = _flip(image, 1 if self.mirrors_again else None)
         return np.ascontiguousarray(image), np.ascontiguousarray(target)
+
+    def _place(self, seen: Array, top: slice, left: slice, rng: np.random.Generator) -> Array:
+        """What is seen of the picture (h, w, 3) in its place, padded, with other colours, normalised: (3, *crop)."""
+        if self.filling is None and self.padding is not None:
+            levels = np.full((*self.crop, 3), self.padding, np.float32)
+            levels[top, left] = seen
+            return self._normalise(self._distort(levels, rng))
+        image = np.zeros((3, *self.crop), np.float32) + self.padded[:, None, None].astype(np.float32)
+        image[:, top, left] = self._normalise(self._distort(seen, rng))
+        return image
+
+    def _distort(self, pixels: Array, rng: np.random.Generator) -> Array:
+        return pixels if self.distortion is None else self.distortion(pixels.astype(np.uint8), rng)
 
     def _cut(self, side: int, crop: int, rng: np.random.Generator) -> tuple[Array, slice]:
         """The positions that are kept of a scaled side, and their place in the crop."""
@@ -65,7 +77,9 @@ class Altered(Augmentation):
     @property
     def padded(self) -> Array:
         """The values of padded pixels (3,)."""
-        return np.zeros(3) if self.filling is None else self.filling(self)
+        if self.filling is not None:
+            return self.filling(self)
+        return np.zeros(3) if self.padding is None else pad_before_normalising(self.padding)(self)
 
     def read_label(self, label: int) -> int:
         """What becomes of a train id."""
@@ -120,14 +134,23 @@ class Mistake:
     fix: str
     settings: Mapping[str, Any]
 
+    def told(self, own: Augmentation) -> Mistake:
+        """With the reference's own numbers in its words."""
+        level = own.padding
+        numbers = {
+            "scales": f"by {min(own.scales):g} to {max(own.scales):g}",
+            "padding": "0 after normalisation" if level is None else f"{level:g} before normalisation",
+        }
+        return replace(self, text=self.text.format(**numbers), fix=self.fix.format(**numbers))
+
 
 def scaled(said: str, *scales: float, draw: Callable[[np.random.Generator], float] | None = None) -> Mistake:
     """Other scales, of a list or drawn."""
     return Mistake(
         aspect="scales",
         name="scales",
-        text=f"pictures are scaled {said}, the reference's by 0.7 to 2.1",
-        fix="scale by 0.7 to 2.1 in steps of 0.1, each as likely",
+        text=f"pictures are scaled {said}, the reference's {{scales}}",
+        fix="scale {scales}, each of its scales as likely",
         settings={"scales": scales} if draw is None else {"scale": draw},
     )
 
@@ -162,8 +185,8 @@ def padded(text: str, filling: Callable[[Altered], Array]) -> Mistake:
     return Mistake(
         aspect="padding",
         name="padding values",
-        text=f"padded pixels are {text}, the reference's 0 after normalisation",
-        fix="pad after normalisation, by 0",
+        text=f"padded pixels are {text}, the reference's {{padding}}",
+        fix="pad by {padding}",
         settings={"filling": filling},
     )
 

@@ -65,10 +65,12 @@ def explain_charts(port: Drawn, source: ChartSource, own: Augmentation, *, seed:
     for exact in search.read():
         chosen, failed = search.draw(exact)
         if chosen and not failed:
-            names, texts, fixes = ([getattr(one, field) for one in chosen] for field in ("name", "text", "fix"))
+            names, texts, fixes = (
+                [getattr(one.told(own), field) for one in chosen] for field in ("name", "text", "fix")
+            )
             cause = Cause(name=" and ".join(names), text="; ".join(texts), fix="; ".join(fixes), proved=True)
             return Found(cause, search.tried)
-    passing = (f"{one.text}, by the tests of {one.aspect} alone" for one in chosen)
+    passing = (f"{one.told(own).text}, by the tests of {one.aspect} alone" for one in chosen)
     return Found(None, search.tried, (*passing, *(f"{check.name}: {check.detail}" for check in failed[:FACTS])))
 
 
@@ -177,7 +179,8 @@ class _Search:
         columns = [draw.is_mirrored for draw in self._port.draws if draw.axis == 1]
         share = float(np.mean(columns)) if columns else 0.0
         for one in MISTAKES:
-            if one.aspect == "mirroring" and (one.name == WITHOUT_LABELS) == is_mislabelled:
+            is_seen = self._own.distortion is not None or (one.name == WITHOUT_LABELS) == is_mislabelled
+            if one.aspect == "mirroring" and is_seen:
                 yield one
         if 0 < share < 1 and not is_mislabelled:
             yield mirrored(f"about {share:.0%} of the pictures are mirrored, half of the reference's", share=share)
@@ -194,6 +197,7 @@ class _Search:
         spared = {
             "least scale": _is_misread(chosen) or _has("scales", chosen),  # read off, or of misread charts
             "greatest scale": _is_misread(chosen) or _has("scales", chosen),
+            "scale that the reference never draws": _is_misread(chosen) or any("scale" in m.settings for m in chosen),
             "place of small pictures": _is_misread(chosen),
             "values of padding": _is_misread(chosen) or any(one.name == WITHOUT_LABELS for one in chosen),
         }

@@ -41,7 +41,7 @@ def propose_samples(own: Augmentation, give: Give) -> Iterator[Iterator[Hypothes
             return {"images": image, "labels": labels}
 
         name, text, fix = (
-            join.join(getattr(one, field) for one in mistakes)
+            join.join(getattr(one.told(own), field) for one in mistakes)
             for field, join in {"name": " and ", "text": "; and ", "fix": "; "}.items()
         )
         return Hypothesis(name=name, text=text, fix=fix, repeat=repeat)

@@ -76,7 +76,7 @@ def identity(actual: list[Any], event: Event) -> tuple[int, ...]:
 
 def version(tensor: Any) -> int:
     """Counts changes in place; a recording's arrays are never changed."""
-    return int(getattr(tensor, "version", 0))
+    return int(getattr(tensor, "_version", 0))
 
 
 def _address(tensor: Any) -> int:

@@ -17,11 +17,12 @@ from families import Preprocessing
 from models_torch.norm import bias
 from parity.certify.criteria import find_recipe
 from parity.certify.outputs import Form, find_forms
+from parity.certify.paddle_side import PaddleSide
 from parity.certify.parts.functions import read_parts
 from parity.certify.parts.kit import BUILT, OWN_KIT, Kit, Part, code_of, require
 from parity.certify.parts.paddleseg import read_config
 from parity.certify.parts.trainer import carry_schedule
-from parity.certify.sides import PaddleSide, TorchSide
+from parity.certify.torch_side import TorchSide
 from parity.engine.harness import compare_models
 from parity.engine.scalars import apply_scalars
 from parity.networks.inputs import DEFAULT_SIZES, make_images

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from models_paddle import paddle
-from parity.certify.sides import PaddleSide
+from parity.certify.paddle_side import PaddleSide
 from parity.mutants.mutant import Array, Mutant, training_mutant
 from recipe.ohem import Mining
 

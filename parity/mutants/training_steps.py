@@ -10,7 +10,7 @@ import numpy as np
 
 from models_paddle import paddle
 from models_paddle.initialise import initialise
-from parity.certify.sides import PaddleSide
+from parity.certify.paddle_side import PaddleSide
 from parity.mutants.mutant import Array, Mutant, training_mutant
 from recipe.augmentation import Augmentation
 from recipe.recipe import Recipe

@@ -11,7 +11,9 @@ from parity.certify.causes.engine import Array, Asked, Numbers, explain
 from parity.certify.causes.gradients import Edit, edited, propose_gradients
 from parity.certify.limits import GRADIENT, ISOLATED_GRADIENT, STATISTIC
 from parity.certify.outputs import in_order
-from parity.certify.sides import STATISTICS, PaddleSide, Side, TorchSide
+from parity.certify.paddle_side import PaddleSide
+from parity.certify.sides import STATISTICS, Side
+from parity.certify.torch_side import TorchSide
 from parity.verdicts.found import Found
 
 if TYPE_CHECKING:

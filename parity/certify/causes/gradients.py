@@ -13,7 +13,9 @@ from torch import nn
 from torch.func import functional_call
 
 from parity.certify.causes.engine import Hypothesis, Numbers
-from parity.certify.sides import DropoutKind, PaddleSide, TorchSide
+from parity.certify.paddle_side import PaddleSide
+from parity.certify.sides import DropoutKind
+from parity.certify.torch_side import TorchSide
 from twins.tensors import flatten, refill
 
 Edit = Callable[[TorchSide], None]

@@ -17,7 +17,7 @@ from families import FAMILIES
 from models_paddle import paddle
 from parity.certify.catalogue import GATES
 from parity.certify.gates import devices, export
-from parity.certify.sides import PaddleSide
+from parity.certify.paddle_side import PaddleSide
 from tests.parity.certify.cases import check_of, make_subject, outcome_of
 from twins.standin import make_state_dict
 from twins.weights import WeightPair

@@ -10,7 +10,7 @@ import pytest
 
 from parity.certify.gate import Outcome
 from parity.certify.hand_in import GATES_OF, write_hand_in
-from parity.certify.sides import PaddleSide
+from parity.certify.paddle_side import PaddleSide
 from parity.reports.reprod_log import FILES
 from tests.parity.certify.cases import make_subject, outcome_of
 from tests.parity.guides_package import judge, without_times

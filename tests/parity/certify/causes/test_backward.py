@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from models_paddle import paddle
-from parity.certify.sides import PaddleSide
+from parity.certify.paddle_side import PaddleSide
 from tests.parity.certify.cases import make_subject, outcome_of
 
 Edit = Callable[[PaddleSide], None]

@@ -12,7 +12,7 @@ import pytest
 from models_paddle import paddle
 from models_paddle.initialise import initialise
 from parity.certify.gate import Outcome
-from parity.certify.sides import PaddleSide
+from parity.certify.paddle_side import PaddleSide
 from tests.parity.certify.cases import make_subject, outcome_of
 
 initializer = paddle.nn.initializer

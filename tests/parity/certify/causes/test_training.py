@@ -10,7 +10,7 @@ import pytest
 
 from models_paddle import paddle
 from parity.certify.gates import training
-from parity.certify.sides import PaddleSide
+from parity.certify.paddle_side import PaddleSide
 from tests.parity.certify.cases import make_subject
 
 Edit = Callable[[PaddleSide], None]

@@ -18,9 +18,9 @@ from models_paddle import paddle
 from parity.certify.causes.engine import Asked, explain
 from parity.certify.causes.training_data import propose_samples
 from parity.certify.gate import Outcome
+from parity.certify.paddle_side import PaddleSide
 from parity.certify.parts.kit import Part
 from parity.certify.parts.loaders import FunctionSource
-from parity.certify.sides import PaddleSide
 from recipe.augmentation import Augmentation, resize_pixels
 from tests.parity.certify.cases import make_subject, outcome_of
 

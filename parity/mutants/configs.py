@@ -115,7 +115,7 @@ def config_padded_pictures(settings: Settings) -> None:
     settings["val_dataset"]["transforms"].append({"type": "Padding", "target_size": [2049, 1025]})
 
 
-@config_mutant("metric")
+@config_mutant("metric", "sliding windows")
 def config_stride_of_windows(settings: Settings) -> None:
     """The windows of the evaluation overlap by another share."""
     settings["test_config"] = {"is_slide": True, "crop_size": [769, 769], "stride": [512, 512]}
@@ -127,7 +127,7 @@ def config_several_scales(settings: Settings) -> None:
     settings["test_config"] = {"aug_eval": True, "scales": [0.5, 1.0]}
 
 
-@config_mutant("metric")
+@config_mutant("metric", "align_corners")
 def config_corners(settings: Settings) -> None:
     """The network resizes its logits without aligning the corners."""
     settings["model"]["align_corners"] = False

@@ -254,7 +254,7 @@ def config_biased_statistics(settings: Settings) -> None:
     settings["model"]["batch_norm"] = "biased"
 
 
-@config_mutant("training data")
+@config_mutant("training data", "scales")
 def config_scales(settings: Settings) -> None:
     """Pictures are scaled from 0.5, as PaddleSeg's are."""
     _train(settings, "ResizeStepScaling")["min_scale_factor"] = 0.5
@@ -284,7 +284,7 @@ def config_never_mirrored(settings: Settings) -> None:
     settings["train_dataset"]["transforms"].pop()
 
 
-@config_mutant("training data")
+@config_mutant("training data", "scales")
 def config_scales_between(settings: Settings) -> None:
     """Pictures are scaled by any factor, not by tenths."""
     _train(settings, "ResizeStepScaling")["scale_step_size"] = 0
@@ -324,7 +324,7 @@ def config_batch(settings: Settings) -> None:
 def config_written_otherwise(settings: Settings) -> None:
     """PaddleSeg's older names, and its defaults spelled out."""
     settings["optimizer"] = {"type": "sgd", "weight_decay": 0.0001, "momentum": 0.9}
-    settings["lr_scheduler"] |= {"decay_steps": 60_000, "warmup_iters": 0}
+    settings["lr_scheduler"] |= {"decay_steps": 60_000}
 
 
 @config_equivalent("validation data", "metric", "training data")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -144,8 +143,6 @@ def run_gate(gate: Gate, subject: Subject) -> Outcome:
         found = Found() if all(evidence.checks) else _explain(evidence)
     except NotRunError as why:
         return replace(not_run(gate.name, str(why), time.perf_counter() - start), code=code)
-    finally:
-        gc.collect()  # networks whose forward was replaced hold themselves: of full size, gigabytes
     judged = _judged(gate.name, evidence, time.perf_counter() - start)
     return replace(judged, code=code, cause=found.cause, tried=found.tried, facts=found.facts)
 

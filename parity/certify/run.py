@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -211,6 +212,8 @@ def _run(name: str, subject: Subject) -> Outcome:
         raise
     except Exception as error:  # noqa: BLE001 - one gate's fault must not hide the others' findings
         return not_run(name, f"raises {describe(error)}")
+    finally:
+        gc.collect()  # networks whose forward was replaced hold themselves: of full size, gigabytes
 
 
 def _weights(options: Options) -> WeightPair:

@@ -169,13 +169,13 @@ def function_pixels_scaled(pixels: Any) -> Any:
     return (pixels[..., ::-1].astype("float32") - MEAN).transpose(2, 0, 1) / 255
 
 
-@function_mutant("metric", "metric")
+@function_mutant("metric", "metric", "void counted")
 def function_void_counted(predictions: Any, labels: Any, num_classes: int) -> Any:
     """Ignored pixels count as pixels of class 0."""
     return _count(predictions, paddle.where(labels == 255, paddle.zeros_like(labels), labels), num_classes)
 
 
-@function_mutant("metric", "metric")
+@function_mutant("metric", "metric", "mean by picture")
 def function_mean_of_pictures(predictions: Any, labels: Any, num_classes: int) -> float:
     """The mIoU is each picture's own, and then their mean."""
     tables = [_count(one, other, num_classes).numpy() for one, other in zip(predictions, labels, strict=True)]

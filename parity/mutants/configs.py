@@ -218,19 +218,19 @@ def config_end_rate(settings: Settings) -> None:
     settings["lr_scheduler"]["end_lr"] = 1e-4
 
 
-@config_mutant("learning rate")
+@config_mutant("learning rate", "warm-up")
 def config_warm_up(settings: Settings) -> None:
     """The rate is warmed up for 1000 steps."""
     settings["lr_scheduler"] |= {"warmup_iters": 1000, "warmup_start_lr": 1e-5}
 
 
-@config_mutant("learning rate")
+@config_mutant("learning rate", "cosine")
 def config_cosine(settings: Settings) -> None:
     """The rate falls by a cosine."""
     settings["lr_scheduler"] = {"type": "CosineAnnealingDecay", "learning_rate": 0.01, "T_max": 60_000}
 
 
-@config_mutant("learning rate")
+@config_mutant("learning rate", "length")
 def config_iterations(settings: Settings) -> None:
     """The training takes 80,000 steps."""
     settings["iters"] = 80_000

@@ -127,7 +127,7 @@ def function_decay_of_matrices(parameters: Any) -> Any:
     return optim.Momentum(RATE, MOMENTUM, parameters=groups, weight_decay=DECAY)
 
 
-@function_mutant("schedule", "learning rate")
+@function_mutant("schedule", "learning rate", "cosine")
 def function_cosine() -> Any:
     """The rate falls by a cosine."""
     return optim.lr.CosineAnnealingDecay(RATE, STEPS)

@@ -60,10 +60,15 @@ def propose_schedules(asked: Asked, recipe: Recipe) -> Iterator[Iterator[Hypothe
         text = (
             f"the rate rises from {first:g} for {warm} steps (warm-up), the reference's begins at {recipe.base_rate:g}"
         )
-        after = (curve(recipe), curve(recipe, np.maximum(steps - warm, 0)))
+        later = np.maximum(steps - warm, 0)
+        shorter = replace(recipe, steps=max(recipe.steps - warm, 1))
+        after = (curve(recipe), curve(recipe, later), curve(shorter, later))
         yield (hypothesis("warm-up", text, ours, np.where(steps < warm, rising, one)) for one in after)
+    turned = base / 2 * (1 + np.cos(np.pi * steps / recipe.steps))
+    yield iter([hypothesis("cosine", "the rate falls by a cosine, the reference's by a power", ours, turned)])
     length = _read_length(actual)
     for other in (
+        replace(recipe, steps=_read_whole_length(actual, recipe)),
         replace(recipe, end_rate=end),
         replace(recipe, steps=length),
         replace(recipe, base_rate=base),
@@ -101,6 +106,13 @@ def _read_length(rates: Array) -> int:
     """The first step from which the rate stays what it is at the end."""
     moving = np.flatnonzero(np.abs(rates - rates[-1]) > FLAT * np.abs(rates).max())
     return int(moving[-1]) + 1 if len(moving) else len(rates)
+
+
+def _read_whole_length(rates: Array, own: Recipe) -> int:
+    """From the rate in the middle of the curve, of one that has not ended with it."""
+    middle = own.steps // 2
+    share = (rates[middle] - own.end_rate) / (own.base_rate - own.end_rate)
+    return round(middle / (1 - share ** (1 / own.power))) if 0 < share < 1 else own.steps
 
 
 def _read_power(rates: Array, own: Recipe) -> float:

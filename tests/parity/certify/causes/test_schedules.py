@@ -32,6 +32,19 @@ def steeper_of(power: float, step: int) -> float:
     return float(1e-2 * (1 - min(step, STEPS) / STEPS) ** power)
 
 
+def longer(step: int) -> float:
+    return 1e-2 * (1 - step / 90_000) ** 0.9
+
+
+def warmed_up(step: int) -> float:
+    rest = STEPS - 2000
+    return 1e-2 * step / 2000 if step < 2000 else 1e-2 * max(0.0, 1 - (step - 2000) / rest) ** 0.9
+
+
+def half_a_wave(step: int) -> float:
+    return 1e-2 * math.cos(math.pi / 2 * step / STEPS) ** 2
+
+
 def exponential(step: int) -> float:
     """Nothing that is known."""
     return 1e-2 * math.exp(-step / 10_000)
@@ -44,6 +57,9 @@ def exponential(step: int) -> float:
         ("by_500", "by epoch", "every 500 steps"),
         ("with_a_floor", "end rate", "end rate is 3e-05, the reference's 0"),
         ("short_and_high", "base rate and length", "length is 50000"),
+        ("longer", "length", "length is 90000, the reference's 60000"),
+        ("warmed_up", "warm-up", "rises from 0 for 2000 steps"),
+        ("half_a_wave", "cosine", "falls by a cosine"),
         ("exponential", None, ""),
     ],
 )

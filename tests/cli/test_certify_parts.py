@@ -51,12 +51,12 @@ def test_a_mistake_in_a_config(settings: dict[str, Any], tmp_path: Path) -> None
 
 
 def test_functions(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text("def rate(step):\n    return 0.01 * max(1 - step / 60000, 0) ** 0.9\n")
-    own = ("--schedule", f"{tmp_path / 'mine.py'}:rate", "--depth", "18", "--report", tmp_path)
+    (tmp_path / "own_rate.py").write_text("def rate(step):\n    return 0.01 * max(1 - step / 60000, 0) ** 0.9\n")
+    own = ("--schedule", f"{tmp_path / 'own_rate.py'}:rate", "--depth", "18", "--report", tmp_path)
     result = call("ccnet-parity", "certify", *own, "--gates", "learning-rate", "--json")
     assert result.returncode == 0, result.stderr
     (gate,) = (gate for gate in json.loads(result.stdout)["gates"] if gate["name"] == "learning rate")
-    assert gate["code"] == {"port": "mine.rate (mine.py:1)", "reference": "toolkit"}
+    assert gate["code"] == {"port": "own_rate.rate (own_rate.py:1)", "reference": "toolkit"}
 
 
 def test_bad_input(settings: dict[str, Any], tmp_path: Path) -> None:

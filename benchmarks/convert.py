@@ -60,7 +60,7 @@ def against_naive(folder: Path) -> Iterator[Row]:
 def growth(folder: Path) -> Iterator[Row]:
     found: list[Usage] = []
     for size in SIZES:
-        source = folder / "wide.pth"
+        source = folder / f"wide_{size}.pth"
         write_wide(source, size)
         found.append(run_child(convert(source)))
     small, large = found

@@ -17,8 +17,8 @@ TWINS = {"keys": "--to", "dtype": "--dtype", "align_corners": "--align-corners"}
 
 def convert_for_port(source: Path, target: Path, as_json: bool, **options: Any) -> int:
     """Convert, print what was done, and return the exit code."""
-    from parity.command import Options
     from parity.conversion import convert, tables
+    from parity.options import Options
 
     given = [name for parameter, name in TWINS.items() if options.pop(parameter) is not None]
     if given:

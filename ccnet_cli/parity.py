@@ -109,7 +109,8 @@ def parity(as_json: bool, **options: Any) -> None:
     --reference, both networks may be anything, and no family is needed. A function is named as
     package.module:function or path/file.py:function.
     """
-    from parity.command import Options, UnwrittenError, run
+    from parity.command import UnwrittenError, run
+    from parity.options import Options
 
     own = any(options[name] is not None for name in ("reference", "port", "config", "reference_recording"))
     if (options["source"] is None) != (options["target"] is None) and not own:

@@ -28,6 +28,8 @@ PARITY = (
     ("parity.causes", "parity.pairing"),
     ("parity.engine",),
     ("parity.reports",),
+    ("parity.options",),
+    ("parity.build",),
     ("parity.command",),
     ("parity.certify", "parity.conversion", "parity.recordings", "parity.testing"),
     ("parity.mutants",),

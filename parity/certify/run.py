@@ -13,6 +13,7 @@ from typing import Any
 from cityscapes.errors import DatasetError
 from converter import Reading
 from families import get_family
+from parity.build import DEFAULT_RECURRENCE
 from parity.certify.catalogue import GATES
 from parity.certify.certificate import FILE, Certificate, describe_file, write_certificate
 from parity.certify.gate import Outcome, not_asked_for, not_run, run_gate
@@ -20,7 +21,6 @@ from parity.certify.hand_in import GATES_OF
 from parity.certify.memory import PARTIAL, Memory
 from parity.certify.provenance import list_sources, sign
 from parity.certify.subject import Subject
-from parity.command import DEFAULT_RECURRENCE
 from parity.environment.describe import describe_environment
 from parity.errors import ParityInputError
 from parity.networks.user import describe, users_names

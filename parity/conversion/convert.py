@@ -16,12 +16,14 @@ from converter.files.write import FORMATS, read_tensors, write_tensors
 from converter.manifest import Manifest, describe_dropped, describe_file, manifest_path, write_manifest
 from converter.names import summarize
 from converter.target import check_target
-from parity.command import Networks, Options, build_networks, build_users_port, compare_networks, make_inputs
+from parity.build import Networks, build_networks, build_users_port, make_inputs
+from parity.command import compare_networks
 from parity.conversion.source import Source, read_source
 from parity.conversion.transfers import Exchange, list_transfers
 from parity.errors import ParityInputError
 from parity.networks.reference import load_reference
 from parity.networks.user import users_code
+from parity.options import Options
 from parity.pairing.match import give_weights, read_mapping
 from parity.verdicts.report import Report
 from twins.build import set_paddle_device

@@ -13,8 +13,8 @@ from converter.convert import checked_plan
 from converter.files import Checkpoint, file_digest, read_checkpoint
 from converter.manifest import Manifest, describe_dropped, list_versions, make_manifest
 from converter.origin import describe_network, trace
-from parity.command import Options
 from parity.networks.modules import COUNTER
+from parity.options import Options
 
 Array = np.ndarray[Any, Any]
 COUNTS = "a counter of batches, which Paddle does not keep"

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from converter import Reading
-from parity.command import Options as ComparisonOptions
-from parity.command import make_inputs
+from parity.build import make_inputs
 from parity.engine.record import ReferenceRecorder, record_port
 from parity.environment.switches import without_tf32
 from parity.errors import ParityInputError
@@ -18,6 +17,7 @@ from parity.networks.port import build_port, load_port_weights
 from parity.networks.recorded import open_recording
 from parity.networks.reference import load_reference, load_reference_weights
 from parity.networks.user import users_code
+from parity.options import Options as ComparisonOptions
 from parity.pairing.match import match_port
 from twins.build import set_paddle_device, torch_device
 

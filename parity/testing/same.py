@@ -12,7 +12,8 @@ import numpy as np
 from torch import nn
 
 from models_paddle import paddle
-from parity.command import Networks, Options, compare_networks, make_inputs
+from parity.build import Networks, make_inputs
+from parity.command import compare_networks
 from parity.environment.switches import without_tf32
 from parity.errors import ParityInputError
 from parity.networks.inputs import arrange
@@ -20,6 +21,7 @@ from parity.networks.modules import ModuleInfo, paddle_modules
 from parity.networks.port import Port, build_port, load_port_weights
 from parity.networks.reference import load_reference, load_reference_weights
 from parity.networks.user import users_code
+from parity.options import Options
 from parity.pairing.match import match_port
 from parity.testing.message import describe_failure
 from parity.verdicts.report import Report

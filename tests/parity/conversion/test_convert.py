@@ -12,9 +12,9 @@ import torch
 from converter.back import convert_back
 from converter.errors import InputError
 from converter.files import Reading, read_checkpoint
-from parity.command import Options
 from parity.conversion.convert import PortConversion, convert_for_port
 from parity.errors import ParityInputError
+from parity.options import Options
 from tests.parity.conversion import networks
 from twins.standin import make_state_dict, save_state_dict
 

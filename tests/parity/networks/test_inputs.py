@@ -8,9 +8,10 @@ from PIL import Image
 
 from converter.errors import InputError
 from families import get_family
-from parity.command import Options, run
+from parity.command import run
 from parity.errors import ParityInputError
 from parity.networks.inputs import DEFAULT_SIZES, make_images, read_image, read_inputs
+from parity.options import Options
 from recipe.preprocessing import preprocess
 from tests.parity import several_inputs
 

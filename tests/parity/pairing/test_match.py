@@ -11,9 +11,10 @@ from rich.console import Console
 from torch import nn
 
 from models_paddle import paddle
-from parity.command import Options, run
+from parity.command import run
 from parity.networks.modules import paddle_modules, torch_modules
 from parity.networks.port import build_port, load_port
+from parity.options import Options
 from parity.pairing.match import compare_weights, match_port
 from parity.pairing.propose import pair_modules
 from parity.reports.tables import print_report

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import parity.command
+import parity.build
 from tests.cli.run import call
 from tests.optional import HAS_PADDLESEG
 from tests.workspace import make_workspace
@@ -49,7 +49,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_line_runs(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In order: what one makes, the next takes."""
     monkeypatch.chdir(workspace)
-    monkeypatch.setattr(parity.command, "DEFAULT_SIZES", ((33, 41),))  # for three larger ones
+    monkeypatch.setattr(parity.build, "DEFAULT_SIZES", ((33, 41),))  # for three larger ones
     for line in LINES:
         if any(re.search(pattern, line) for pattern in ELSEWHERE) or (SLOW.search(line) and not ALL):
             continue

@@ -19,13 +19,13 @@ from parity.causes.recorded.layers import ACTIVATIONS, DrawnLayer, read_layer, r
 from parity.causes.recorded.results import Make, Question, Trial, ends_of, propose_done, propose_others, turns
 from parity.causes.tensors import Weight, explain_tensor
 from parity.verdicts.comparison import compare
+from parity.verdicts.found import keep_nearest, name_cause
 from parity.verdicts.report import Cause
 
 Array = np.ndarray[Any, Any]
 Level = Callable[[Question], Iterator[Trial]]
-ROUNDING, EXACTER, NEARER = 1e-15, 100.0, 1e-3
-"""What is left at least, of the RMS; how much better one repeats than another that is wrong; and what one that explains
-anything leaves at most, of the difference as it is."""
+NEARER = 1e-3
+"""Of the difference as it is: what a hypothesis that explains anything leaves at most."""
 FIXES = {"kernel size": "kernel_size", "padding mode": "padding_mode", "slope": "negative_slope"}
 """What Paddle calls a setting, where it is another name."""
 
@@ -45,7 +45,8 @@ def explain_recorded(questions: Sequence[Question]) -> tuple[Cause | None, int]:
             if None not in rest:
                 proved[trial.name, trial.text] = trial, max(left, *(one for one in rest if one is not None), 0.0)
         if proved:
-            return _name(list(proved.values()), questions), tried
+            nearest = keep_nearest(list(proved.values()))
+            return name_cause(nearest, max(map(_distance, questions)), "on all inputs recorded"), tried
     return None, tried
 
 
@@ -84,24 +85,6 @@ def _left_again(asked: Question, level: Level, trial: Trial) -> float | None:
 
 def _distance(asked: Question) -> float:
     return compare(asked.actual, asked.expected, constant=True).relative
-
-
-def _name(proved: Sequence[tuple[Trial, float]], questions: Sequence[Question]) -> Cause:
-    """The one that repeats it best, or all that do so as well."""
-    best = max(min(left for _, left in proved), ROUNDING)
-    chosen = [(trial, left) for trial, left in proved if left <= EXACTER * best]
-    names, texts, fixes = (
-        list(dict.fromkeys(getattr(trial, field) for trial, _ in chosen)) for field in ("name", "text", "fix")
-    )
-    unsure = ": these are one on all inputs recorded" if len(texts) > 1 else ""
-    return Cause(
-        name=" or ".join(names),
-        text=f"{', or '.join(texts)}{unsure}",
-        fix=", or ".join(fixes),
-        residual=max(left for _, left in chosen),
-        proved=True,
-        before=max(map(_distance, questions)),
-    )
 
 
 @dataclass(frozen=True)

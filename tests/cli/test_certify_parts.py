@@ -57,6 +57,7 @@ def test_functions(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     (gate,) = (gate for gate in json.loads(result.stdout)["gates"] if gate["name"] == "learning rate")
     assert gate["code"] == {"port": "own_rate.rate (own_rate.py:1)", "reference": "toolkit"}
+    assert "as long as the training" not in gate["reason"]  # which no function tells
 
 
 def test_bad_input(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -72,14 +72,6 @@ def learning_rate(subject: Subject) -> Evidence:
     )
     distances = np.abs(actual - expected) / recipe.base_rate
     places = {"the first step": 0, "the step beyond the end": recipe.steps, "a step": int(np.argmax(distances))}
-    iterations = subject.port_kit["schedule"].facts.get("iterations", recipe.steps)
-    length = Check(
-        name="iterations",
-        measured=abs(iterations - recipe.steps),
-        limit=EXACT,
-        reason="the schedule is as long as the training",
-        detail=f"the port's {iterations}, the reference's {recipe.steps}",
-    )
     checks = [
         Check(
             name=f"rate of {name}",
@@ -91,14 +83,24 @@ def learning_rate(subject: Subject) -> Evidence:
         for name, step in places.items()
     ]
     asked = Asked("rates", {"rates": actual}, {"rates": expected}, RATE)
+    length = _length(subject)
     given = subject.reference_kit["schedule"].run is not None or subject.reference_kit["optimiser"].run is not None
     return Evidence(
-        checks=[length, *checks],
+        checks=[*length, *checks],
         remarks=[f"{recipe.steps} steps from {recipe.base_rate:g} to {expected[-1]:.3g}"],
         explain=lambda: (
-            explain_settings([length]) if given or all(checks) else explain([asked], propose_schedules(asked, recipe))
+            explain_settings(length) if given or all(checks) else explain([asked], propose_schedules(asked, recipe))
         ),
     )
+
+
+def _length(subject: Subject) -> list[Check]:
+    """Of a config, which says how long it trains; a schedule's function does not."""
+    steps, own = subject.recipe.steps, subject.port_kit["schedule"].facts.get("iterations")
+    if own is None:
+        return []
+    detail, reason = f"the port's {own}, the reference's {steps}", "the schedule is as long as the training"
+    return [Check(name="iterations", measured=abs(own - steps), limit=EXACT, reason=reason, detail=detail)]
 
 
 def _rates(side: Side, steps: int) -> Array:

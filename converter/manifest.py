@@ -38,7 +38,8 @@ TEXTS: Schema = {"type": "array", "items": TEXT}
 FILE = record(
     {"name": TEXT, "bytes": {"type": "integer", "minimum": 0}, "sha256": SHA256}, optional=("name", "bytes", "sha256")
 )
-SMALL: Schema = {"type": "integer", "minimum": 0, "maximum": 10_000}
+SIZE: Schema = SIZES["items"]
+SMALL: Schema = {**SIZE, "maximum": 10_000}
 TENSOR = record(
     {
         "source": TEXT,
@@ -75,7 +76,7 @@ FOLDED = record(
 SCHEMA = record(
     {
         "family": nullable(TEXT),
-        "num_classes": SMALL,
+        "num_classes": SIZE,
         "depth": SMALL,
         "recurrence": nullable(SMALL),
         "source": FILE,

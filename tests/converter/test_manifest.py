@@ -40,6 +40,13 @@ def test_written_and_read(tmp_path: Path) -> None:
     assert sum("num_batches_tracked" in line for line in lines) == len(written.dropped)
 
 
+def test_any_number_of_classes_is_read_back(tmp_path: Path) -> None:
+    written = manifest()
+    written.num_classes = 100_000
+    write_manifest(tmp_path / "out.manifest.json", written)
+    assert read_manifest(tmp_path / "out.manifest.json") == written
+
+
 def test_what_it_begins_with() -> None:
     begun = manifest()
     assert (begun.family, begun.num_classes, begun.depth, begun.recurrence) == ("official", 19, 18, 2)

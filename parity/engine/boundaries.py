@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 from parity.engine.stream import Key
@@ -85,9 +86,13 @@ class Boundaries:
 
     def port_of(self, path: str) -> str | None:
         """The port's path of the reference's module."""
-        return next(
-            (target for ends in (self.exits, self.entries) for target, own in ends.items() if own == path), None
-        )
+        return self._ports.get(path)
+
+    @cached_property
+    def _ports(self) -> dict[str, str]:
+        """The port's path, the first where there are several, by the reference's; its exits before its entries."""
+        ends = [*self.exits.items(), *self.entries.items()]
+        return {own: target for target, own in reversed(ends)}
 
     @property
     def paths(self) -> list[str]:

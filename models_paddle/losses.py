@@ -20,6 +20,8 @@ class CrossEntropy(nn.Layer):
 
     Each is a mean over the pixels that are not `ignore_index`: NaN where there are none. `epsilon` is added to the
     share of such pixels, in the denominator, as PaddleSeg does (models/losses/cross_entropy_loss.py), in float32.
+    With `ignored_in_mean` all pixels are counted there, as by mmsegmentation (models/losses/cross_entropy_loss.py,
+    where `avg_non_ignore` is off).
     """
 
     def __init__(
@@ -29,10 +31,12 @@ class CrossEntropy(nn.Layer):
         ignore_index: int = IGNORE_INDEX,
         auxiliary_weight: float = AUXILIARY_WEIGHT,
         epsilon: float = 0.0,
+        ignored_in_mean: bool = False,
     ) -> None:
         super().__init__()
         self.align_corners, self.ignore_index, self.auxiliary_weight = align_corners, ignore_index, auxiliary_weight
         self.epsilon = self.main_epsilon = epsilon
+        self.ignored_in_mean = ignored_in_mean
 
     def forward(self, outputs: Outputs, labels: Tensor) -> Tensor:
         """Logits and auxiliary logits (N, K, h, w), labels (N, H, W) int64 -> a scalar of the logits' dtype."""
@@ -50,6 +54,8 @@ class CrossEntropy(nn.Layer):
         """Logits (N, K, H, W), labels (N, H, W) -> a scalar."""
         # Paddle's own mean is zero, not NaN, where every pixel is ignored.
         total = functional.cross_entropy(logits, labels, ignore_index=self.ignore_index, reduction="sum", axis=1)
+        if self.ignored_in_mean:
+            return total / labels.size
         return total / (labels != self.ignore_index).sum().astype(logits.dtype)
 
     def _damping(self, labels: Tensor, epsilon: float) -> float:
@@ -75,12 +81,14 @@ class OhemCrossEntropy(CrossEntropy):
         auxiliary_weight: float = AUXILIARY_WEIGHT,
         epsilon: float = 0.0,
         mining_epsilon: float = 0.0,
+        ignored_in_mean: bool = False,
     ) -> None:
         super().__init__(
             align_corners=align_corners,
             ignore_index=ignore_index,
             auxiliary_weight=auxiliary_weight,
             epsilon=epsilon,
+            ignored_in_mean=ignored_in_mean,
         )
         self.mining, self.main_epsilon = mining, mining_epsilon
 

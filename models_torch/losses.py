@@ -20,6 +20,8 @@ class CrossEntropy(nn.Module):
 
     Each is a mean over the pixels that are not `ignore_index`: NaN where there are none. `epsilon` is added to the
     share of such pixels, in the denominator, as PaddleSeg does (models/losses/cross_entropy_loss.py), in float32.
+    With `ignored_in_mean` all pixels are counted there, as by mmsegmentation (models/losses/cross_entropy_loss.py,
+    where `avg_non_ignore` is off).
     """
 
     def __init__(
@@ -29,10 +31,12 @@ class CrossEntropy(nn.Module):
         ignore_index: int = IGNORE_INDEX,
         auxiliary_weight: float = AUXILIARY_WEIGHT,
         epsilon: float = 0.0,
+        ignored_in_mean: bool = False,
     ) -> None:
         super().__init__()
         self.align_corners, self.ignore_index, self.auxiliary_weight = align_corners, ignore_index, auxiliary_weight
         self.epsilon = self.main_epsilon = epsilon
+        self.ignored_in_mean = ignored_in_mean
 
     def forward(self, outputs: Outputs, labels: Tensor) -> Tensor:
         """Logits and auxiliary logits (N, K, h, w), labels (N, H, W) int64 -> a scalar of the logits' dtype."""
@@ -48,7 +52,8 @@ class CrossEntropy(nn.Module):
 
     def mean_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Logits (N, K, H, W), labels (N, H, W) -> a scalar."""
-        return functional.cross_entropy(logits, labels, ignore_index=self.ignore_index)
+        reduction = "none" if self.ignored_in_mean else "mean"
+        return functional.cross_entropy(logits, labels, ignore_index=self.ignore_index, reduction=reduction).mean()
 
     def _damping(self, labels: Tensor, epsilon: float) -> float:
         """What a mean over the pixels that count is multiplied by, for an epsilon in its denominator."""
@@ -73,12 +78,14 @@ class OhemCrossEntropy(CrossEntropy):
         auxiliary_weight: float = AUXILIARY_WEIGHT,
         epsilon: float = 0.0,
         mining_epsilon: float = 0.0,
+        ignored_in_mean: bool = False,
     ) -> None:
         super().__init__(
             align_corners=align_corners,
             ignore_index=ignore_index,
             auxiliary_weight=auxiliary_weight,
             epsilon=epsilon,
+            ignored_in_mean=ignored_in_mean,
         )
         self.mining, self.main_epsilon = mining, mining_epsilon
 

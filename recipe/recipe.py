@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from recipe.augmentation import SCALES
-from recipe.distortion import Distortion
+from recipe.augmentation import CROP, SCALES, Between, Scales
+from recipe.distortion import Distortion, PhotometricDistortion
 from recipe.ohem import Mining
 
 LOSSES: dict[str, Mining | None] = {"ohem": Mining(), "cross-entropy": None}
@@ -19,8 +19,9 @@ class Recipe:
 
     `weight_decay` is added to the gradient of every parameter, biases and BatchNorm's included; `momentum` is
     the share kept of the velocity. `batch` is the pictures of a step, of all devices. `losses` are the criteria by
-    their published names, with `epsilon` and `mining_epsilon` in their denominators (`models_torch.losses`); `scales`,
-    `padding` and `distortion` are the augmentation's (`recipe.augmentation`).
+    their published names, with `epsilon`, `mining_epsilon` and ignored pixels in their denominators
+    (`models_torch.losses`); `scales`, `padding`, `most_of_a_class` and `distortion` are the augmentation's
+    (`recipe.augmentation`), and `crops` its crop, (H, W), by whether the network aligns corners.
     """
 
     base_rate: float = 1e-2
@@ -33,9 +34,12 @@ class Recipe:
     losses: Mapping[str, Mining | None] = field(default_factory=lambda: LOSSES)
     epsilon: float = 0.0
     mining_epsilon: float = 0.0
-    scales: tuple[float, ...] = SCALES
+    ignored_in_mean: bool = False
+    crops: Mapping[bool, tuple[int, int]] = field(default_factory=lambda: {False: CROP, True: CROP})
+    scales: Scales = SCALES
     padding: float | None = None
-    distortion: Distortion | None = None
+    most_of_a_class: float = 1.0
+    distortion: Distortion | PhotometricDistortion | None = None
 
     def rate(self, step: int) -> float:
         """The learning rate of step number `step`, counted from 0; `end_rate` from step `steps` on."""
@@ -45,7 +49,17 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "official": Recipe(),  # speedinghzl/CCNet, train.py; pure_pytorch trains alike
-    "mmseg": Recipe(steps=80_000, end_rate=1e-4, weight_decay=5e-4),  # configs/_base_/schedules/schedule_80k.py
+    "mmseg": Recipe(  # configs/_base_/schedules/schedule_80k.py, models/ccnet_r50-d8.py, datasets/cityscapes.py
+        steps=80_000,
+        end_rate=1e-4,
+        weight_decay=5e-4,
+        losses={"cross-entropy": None},
+        ignored_in_mean=True,
+        crops={False: (512, 1024), True: CROP},
+        scales=Between(0.5, 2.0),
+        most_of_a_class=0.75,
+        distortion=PhotometricDistortion(),
+    ),
     "paddleseg": Recipe(  # configs/ccnet, configs/_base_/cityscapes_769x769.yml, models/losses
         end_rate=1e-4,
         weight_decay=4e-5,

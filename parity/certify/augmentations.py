@@ -19,6 +19,11 @@ from parity.certify.limits import DISTRIBUTION, DISTRIBUTION_REASON, EXACT, EXAC
 Array = np.ndarray[Any, Any]
 
 SCALE, SCALE_REASON = 0.03, "of the scale: a border of stripes is seen to half a pixel"
+LIST = 60
+"""Hundredths: a list of scales has fewer, as measured; drawn from a range there are more."""
+UNLIKELY = 9.2
+"""-ln(1e-4): the least of N numbers from a range of 1 is above this / N once in ten thousand times."""
+RANGE_REASON = "; and what chance leaves between the end of a range and the nearest draw"
 PLACE, PLACE_REASON = 2.0, "pixels: a border of stripes is seen to half a pixel, and sizes are rounded either way"
 LEVEL, LEVEL_REASON = 0.02, "of the range of values: half a level is 0.002, an edge that a resize mixes a little more"
 FEWEST_VALUES = 30
@@ -121,25 +126,29 @@ def _listed(sizes: set[tuple[int, int]]) -> str:
 
 def _scales(actual: Sequence[Draw], expected: Sequence[Draw]) -> list[Check]:
     own, wanted = (np.array([draw.scale for draw in draws]) for draws in (actual, expected))
+    is_range = len(np.unique(wanted.round(2))) > LIST
+    chance = UNLIKELY * float(np.ptp(wanted)) / min(len(own), len(wanted)) if is_range else 0.0
     detail = f"the port's {own.min():.3g} to {own.max():.3g}, the reference's {wanted.min():.3g} to {wanted.max():.3g}"
     ends = [
         Check(
             name=f"{name} scale",
             measured=abs(float(end(own)) / float(end(wanted)) - 1),
-            limit=SCALE,
-            reason=SCALE_REASON,
+            limit=SCALE + chance / float(end(wanted)),
+            reason=SCALE_REASON + RANGE_REASON * is_range,
             detail=detail,
         )
         for name, end in (("least", np.min), ("greatest", np.max))
     ]
-    away = np.abs(own[:, None] - wanted[None]).min(1) / own
-    farthest = float(own[away.argmax()])
+    nearest = np.clip(own, wanted.min(), wanted.max())
+    if not is_range:
+        nearest = wanted[np.abs(own[:, None] - wanted[None]).argmin(1)]
+    away = np.abs(own - nearest) / own
     between = Check(
         name="scale that the reference never draws",
         measured=float(away.max()),
-        limit=SCALE,
-        reason=SCALE_REASON,
-        detail=f"the port's {farthest:.3g}, the reference's nearest {wanted[np.abs(wanted - farthest).argmin()]:.3g}",
+        limit=SCALE + chance / float(wanted.min()),
+        reason=SCALE_REASON + RANGE_REASON * is_range,
+        detail=f"the port's {own[away.argmax()]:.3g}, the reference's nearest {nearest[away.argmax()]:.3g}",
     )
     rng = np.random.default_rng(0)
     blurred = [values + rng.uniform(-JITTER, JITTER, len(values)) for values in (own, wanted)]

@@ -14,7 +14,7 @@ from families import Preprocessing
 from parity.certify.parts.kit import Kit, Part, carried_by_the_optimiser, require
 from parity.certify.parts.trainer import GivenTrainer
 from parity.networks.modules import ModuleInfo
-from recipe.augmentation import CROP, Augmentation
+from recipe.augmentation import Augmentation
 from recipe.ohem import Mining
 from recipe.preprocessing import preprocess
 from recipe.recipe import Recipe
@@ -166,14 +166,15 @@ class Side(ABC):
         own = self.own("preprocessing")
         return preprocess(pixels, self.preprocessing) if own is None else np.asarray(own(pixels))
 
-    def augmentation(self, crop: tuple[int, int] = CROP) -> Augmentation:
-        """The toolkit's training augmentation."""
+    def augmentation(self, crop: tuple[int, int] | None = None) -> Augmentation:
+        """The toolkit's training augmentation, with the recipe's crop (H, W) or another."""
         recipe = self.recipe
         return Augmentation(
             preprocessing=self.preprocessing,
-            crop=crop,
+            crop=crop or recipe.crops[self.align_corners],
             scales=recipe.scales,
             padding=recipe.padding,
+            most_of_a_class=recipe.most_of_a_class,
             distortion=recipe.distortion,
         )
 
@@ -182,7 +183,11 @@ class Side(ABC):
         own = self.own("loss")
         if own is not None:
             return own
-        settings = {"align_corners": self.align_corners, "epsilon": self.recipe.epsilon}
+        settings = {
+            "align_corners": self.align_corners,
+            "epsilon": self.recipe.epsilon,
+            "ignored_in_mean": self.recipe.ignored_in_mean,
+        }
         if mining is None:
             return self.losses.CrossEntropy(**settings)
         return self.losses.OhemCrossEntropy(mining, **settings, mining_epsilon=self.recipe.mining_epsilon)

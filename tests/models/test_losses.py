@@ -118,3 +118,14 @@ def test_an_epsilon_is_of_the_share_of_pixels(framework: str) -> None:
     share = float((labels != 255).mean())
     main, auxiliary = plain * share / (share + 0.25), (both - plain) * share / (share + 0.5)
     assert found == pytest.approx(main + 0.4 * auxiliary, rel=1e-6)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_mean_over_ignored_pixels_too(framework: str) -> None:
+    """As in mmsegmentation: no pixel that counts is a loss of zero."""
+    losses, (outputs, labels) = LOSSES[framework], make_case()
+    plain, over_all = (loss_of(framework, losses.CrossEntropy(ignored_in_mean=one)) for one in (False, True))
+    assert over_all == pytest.approx(plain * float((labels != 255).mean()), rel=1e-12)
+    none = as_tensor(framework, np.full_like(labels, 255))
+    criterion = losses.CrossEntropy(ignored_in_mean=True)
+    assert float(criterion(tuple(as_tensor(framework, one) for one in outputs), none)) == 0

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import models_paddle.data
 import models_torch.data
 from families import get_family
-from recipe.augmentation import SCALES, Augmentation, resize_labels, resize_pixels
+from recipe.augmentation import SCALES, Augmentation, Between, resize_labels, resize_pixels
 from recipe.dataset import TrainingSet
-from recipe.distortion import Distortion
+from recipe.distortion import Distortion, PhotometricDistortion
 
 Array = np.ndarray[Any, Any]
 PREPROCESSING = get_family("official").preprocessing
@@ -94,6 +94,39 @@ def test_colours_change_by_chance() -> None:
     assert not np.array_equal(made[0], made[2])
     assert {one.shape for one in made} == {pixels.shape}
     assert made[0].dtype == np.uint8
+
+
+def test_photometric_changes_are_small_and_by_chance() -> None:
+    pixels = np.tile(np.array([[[100, 110, 120]]], np.uint8), (4, 4, 1))
+    made = np.array([PhotometricDistortion()(pixels, np.random.default_rng(seed))[0, 0] for seed in range(400)])
+    unchanged = (made == pixels[0, 0]).all(1).mean()
+    assert 0.02 < unchanged < 0.12  # none of four that have even chances
+    grey = made.mean(1)
+    assert 30 < grey.min() < 60  # (110 - 32) / 2 is the darkest, (110 + 32) * 1.5 the brightest
+    assert 180 < grey.max() < 214
+    assert (made.min(1) == made[:, 0]).mean() > 0.98  # blue turned by 36 degrees at most: red stays the least
+
+
+def test_any_scale_between_two() -> None:
+    augmentation = Augmentation(preprocessing=PREPROCESSING, scales=Between(0.5, 2.0))
+    scales = [augmentation.draw_scale(np.random.default_rng(seed)) for seed in range(200)]
+    assert 0.5 <= min(scales) < 0.52 < 1.98 < max(scales) <= 2.0
+    assert np.mean(scales) == pytest.approx(1.25, abs=0.1)
+
+
+def test_a_crop_that_one_class_fills_is_drawn_again() -> None:
+    """A picture of one class but for a corner: few crops see two."""
+    labels = np.zeros((64, 64), np.uint8)
+    labels[:, 44:] = 1
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    settings = {"preprocessing": PREPROCESSING, "crop": (16, 16), "scales": (1.0,)}
+    shares = []
+    for most in (1.0, 0.75):
+        augmentation = Augmentation(**settings, most_of_a_class=most)
+        seen = [augmentation(pixels, labels, np.random.default_rng(seed))[1] for seed in range(60)]
+        shares.append(np.mean([0.25 < target.mean() < 0.75 for target in seen]))
+    assert shares[0] < 0.4
+    assert shares[1] > 0.8
 
 
 def test_everything_happens() -> None:

@@ -38,8 +38,8 @@ class Altered(Augmentation):
     picture_place: Place = "first"
 
     def __call__(self, pixels: Array, labels: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-        number = int(rng.integers(len(self.scales)))
-        scale = self.scales[number] if self.scale is None else self.scale(rng)
+        drawn = self.draw_scale(rng)
+        scale = drawn if self.scale is None else self.scale(rng)
         size = tuple(round(side * scale) for side in labels.shape)
         (rows, top), (columns, left) = (self._cut(side, crop, rng) for side, crop in zip(size, self.crop, strict=True))
         flip = bool(rng.integers(2)) if self.share is None else bool(rng.random() < self.share)

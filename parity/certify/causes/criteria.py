@@ -106,7 +106,8 @@ def divide(by: Callable[[Any, float], Any]) -> Edit:
 
         def divided(logits: Tensor, labels: Tensor) -> Tensor:
             count = (labels != criterion.ignore_index).sum().to(logits)
-            return Tensor(mean(logits, labels) * (count / by(count, float(labels.numel()))))
+            own = labels.numel() if criterion.ignored_in_mean else count
+            return Tensor(mean(logits, labels) * (own / by(count, float(labels.numel()))))
 
         criterion.mean_loss = divided
 

@@ -27,19 +27,24 @@ def _hypothesis(said: str, recipe: Recipe, other: str, own: Recipe, name: str, m
     return Hypothesis(
         name="another recipe's loss" if said else "cross-entropy for OHEM",
         text=f"the loss is {said}{_describe(recipe, other)}; the reference's {_describe(own, name)}",
-        fix="mine and divide as the reference does; PaddleSeg has the official ones by CCNetOhem and CCNetCrossEntropy",
+        fix="mine and divide as the reference does"
+        + "; PaddleSeg has the official ones by CCNetOhem and CCNetCrossEntropy" * (_criteria(own) == OFFICIAL),
         repeat=lambda case: measure(recipe, other, case),
     )
 
 
 def _criteria(recipe: Recipe) -> tuple[Any, ...]:
-    return recipe.losses, recipe.epsilon, recipe.mining_epsilon
+    return recipe.losses, recipe.epsilon, recipe.mining_epsilon, recipe.ignored_in_mean
+
+
+OFFICIAL = _criteria(RECIPES["official"])
 
 
 def _describe(recipe: Recipe, name: str) -> str:
     mining = recipe.losses.get(name)
     if mining is None:
-        return f"cross-entropy of all pixels, {recipe.epsilon:g} added in the denominator"
+        pixels = "all pixels" if recipe.ignored_in_mean else "the pixels that are not ignored"
+        return f"the mean cross-entropy over {pixels}, {recipe.epsilon:g} added in the denominator"
     where = f"a map subsampled {mining.factor} times" if mining.factor > 1 else "all pixels"
     side = "at" if mining.inclusive else "below"
     return (

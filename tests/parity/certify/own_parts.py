@@ -32,6 +32,19 @@ def weighted(outputs: Any, labels: Any, share: float, *, corners: bool = True) -
     return total
 
 
+def mean_over_all(outputs: Any, labels: Any) -> Any:
+    """As mmsegmentation's: what is ignored adds nothing, and is counted."""
+    total = 0.0
+    for output, factor in zip(outputs, (1.0, 0.4), strict=True):
+        logits = functional.interpolate(output, labels.shape[1:], mode="bilinear", align_corners=False)
+        total += factor * functional.cross_entropy(logits, labels, ignore_index=255, reduction="none", axis=1).mean()
+    return total
+
+
+def mean_over_counted(outputs: Any, labels: Any) -> Any:
+    return weighted(outputs, labels, 0.4, corners=False)
+
+
 class Loss(paddle.nn.Layer):
     """The same as a layer."""
 

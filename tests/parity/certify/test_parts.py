@@ -208,6 +208,66 @@ def test_a_loader_is_judged_by_what_it_does_to_charts(
     assert words in outcome.reason
 
 
+def like_mmseg(root: str, least: float = 0.5) -> Any:
+    """As mmsegmentation's pipeline does it, in OpenCV's terms: any scale, colours changed, then normalised, padded."""
+    cv2 = pytest.importorskip("cv2")
+    own, height, width = get_family("mmseg").preprocessing, 64, 128
+    samples = [decode(sample) for sample in list_samples(Path(root), "train")]
+    rng = np.random.default_rng(7)
+    for number in range(800):
+        sample, scale = samples[number % len(samples)], rng.uniform(least, 2.0)
+        pixels = cv2.resize(sample.pixels[..., ::-1], None, fx=scale, fy=scale)
+        labels = cv2.resize(sample.label, pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        top, left = (
+            int(rng.integers(max(side - crop, 0) + 1)) for side, crop in zip(labels.shape, (height, width), strict=True)
+        )
+        pixels, labels = (array[top : top + height, left : left + width] for array in (pixels, labels))
+        if rng.random() < 0.5:
+            pixels, labels = pixels[:, ::-1], labels[:, ::-1]
+        if rng.random() < 0.5:
+            pixels = np.clip(pixels + rng.uniform(-32, 32), 0, 255).astype(np.uint8)
+        late, contrast = rng.random() < 0.5, rng.uniform(0.5, 1.5) if rng.random() < 0.5 else 1.0
+        if not late:
+            pixels = np.clip(pixels * contrast, 0, 255).astype(np.uint8)
+        levels = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_BGR2HSV).astype(np.int64)
+        if rng.random() < 0.5:
+            levels[..., 1] = np.clip(levels[..., 1] * rng.uniform(0.5, 1.5), 0, 255)
+        if rng.random() < 0.5:
+            levels[..., 0] = (levels[..., 0] + rng.integers(-18, 18)) % 180
+        pixels = cv2.cvtColor(levels.astype(np.uint8), cv2.COLOR_HSV2RGB)
+        if late:
+            pixels = np.clip(pixels * contrast, 0, 255).astype(np.uint8)
+        image = np.zeros((height, width, 3), np.float32)
+        image[: pixels.shape[0], : pixels.shape[1]] = (pixels - np.array(own.mean)) / np.array(own.deviation)
+        target = np.full((height, width), 255, np.int64)
+        target[: labels.shape[0], : labels.shape[1]] = labels
+        yield image.transpose(2, 0, 1)[None], target[None]
+
+
+@pytest.mark.parametrize("least", [0.5, 0.75])
+def test_a_family_that_draws_any_scale_and_changes_colours(
+    least: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = FunctionSource(lambda root: like_mmseg(root, least))
+    source.size, source.shrunk, source.most = (128, 256), 8, 800
+    subject = make_subject(tmp_path, family="mmseg")
+    monkeypatch.setitem(subject.__dict__, "port_kit", {**subject.port_kit, "loader": Part("my_loader", source)})
+    outcome = outcome_of("training data", subject)
+    assert bool(outcome) == (least == 0.5), outcome.reason
+    assert ("least scale" in outcome.reason) == (least != 0.5)
+
+
+def test_mmsegmentations_mean_is_over_all_pixels(tmp_path: Path) -> None:
+    for name, verdict in (("mean_over_all", "passed"), ("mean_over_counted", "failed")):
+        subject = make_subject(tmp_path, family="mmseg", parts={"loss": OWN + name})
+        outcome = outcome_of("loss", subject)
+        assert outcome.verdict == verdict, outcome.reason
+        if outcome.cause is not None:
+            assert (
+                "that of the official recipe, the mean cross-entropy over the pixels that are not" in outcome.cause.text
+            )
+
+
 def test_a_loader_that_gives_something_else(tmp_path: Path) -> None:
     subject = make_subject(tmp_path)
     source = FunctionSource(lambda root: [np.zeros(3)])

@@ -38,7 +38,8 @@ def print_report(report: Report, console: Console | None = None) -> None:
         else _layer_table(report.layers, console.width)
     )
     if report.failures and len(report.layers) > LISTED:
-        console.print(f"first {min(LISTED, len(report.failures))} of {len(report.failures)} failing probes")
+        failing = count(len(report.failures), "failing probe")
+        console.print(f"the first {LISTED} of {failing}" if len(report.failures) > LISTED else failing)
         console.print(_layer_table(report.failures[:LISTED], console.width))
     if report.failures and not report.guilty:
         console.print(escape(f"{report.failures[0].name}: {report.failures[0].comparison.reason}"), soft_wrap=True)
@@ -74,7 +75,7 @@ def _weight_lines(report: Report) -> Iterator[str]:
         yield "the port came without weights: it was given the reference's, by the pairing"
     if "family" in weights:
         yield (
-            f"{weights['family']}, ResNet-{weights['depth']}, {weights['num_classes']} classes, "
+            f"{weights['family']}, ResNet-{weights['depth']}, {count(weights['num_classes'], 'class')}, "
             f"recurrence {report.settings.get('recurrence')}"
         )
     yield from (f"note: {note}" for note in weights.get("notes", ()))
@@ -82,7 +83,7 @@ def _weight_lines(report: Report) -> Iterator[str]:
         different, alone = len(weights["different"]), len(weights.get("alone", ()))
         said = "all equal bit for bit" if not different else f"{different} differ{'s' if different == 1 else ''}"
         converted = " after conversion" if "fold_rounding" in weights else ""
-        folded = (f"; {OPERATIONS[name]} in {count}" for name, count in weights.get("operations", {}).items())
+        folded = (f"; {OPERATIONS[name]} in {number}" for name, number in weights.get("operations", {}).items())
         rounding = weights.get("fold_rounding")
         yield (
             f"weights: {count(weights['tensors'], 'tensor')}, {said}{converted}{''.join(folded)}"
@@ -133,8 +134,10 @@ def _print_gaps(report: Report, console: Console) -> None:
     for what, names in gaps.items():
         for said, listed in (("accepted", _accepted(names, coverage)), ("not compared", _open(names, coverage))):
             if listed:
-                more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
-                console.print(f"{said}, {what}: {escape(', '.join(listed[:LISTED]))}{more}", soft_wrap=True)
+                few = len(listed) <= LISTED
+                number, shown = ("", listed) if few else (f"{len(listed)} ", list(collapse(listed)))
+                more = f" and {len(shown) - LISTED} more" if len(shown) > LISTED else ""
+                console.print(f"{said}, {number}{what}: {escape(', '.join(shown[:LISTED]))}{more}", soft_wrap=True)
     for problem in report.problems:
         console.print(f"problem: {escape(problem)}", soft_wrap=True)
 

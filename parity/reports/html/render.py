@@ -100,7 +100,7 @@ def _facts(report: Report) -> list[str]:
     facts = [
         str(weights.get("family", "")),
         f"ResNet-{weights['depth']}" if "depth" in weights else "",
-        f"{weights['num_classes']} classes" if "num_classes" in weights else "",
+        count(weights["num_classes"], "class") if "num_classes" in weights else "",
         f"recurrence {settings['recurrence']}" if settings.get("recurrence") is not None else "",
         f"{count(len(report.layers), 'comparison')} of {count(len(report.coverage.paired), 'module')}",
         f"{'input' if len(inputs) == 1 else 'inputs'} {', '.join(inputs)}" if inputs else "no input",
@@ -193,7 +193,8 @@ def _particulars(report: Report) -> list[tuple[str, str]]:
     if "tensors" in weights:
         different = weights["different"]
         equal = "all equal, bit for bit, after conversion"
-        lines.append(("weights", f"{weights['tensors']} tensors, {f'{len(different)} differ' if different else equal}"))
+        said = f"{len(different)} differ{'s' * (len(different) == 1)}" if different else equal
+        lines.append(("weights", f"{count(weights['tensors'], 'tensor')}, {said}"))
     if weights.get("different"):
         lines.append(("different weights", ", ".join(weights["different"])))
     if "fold_rounding" in weights:

@@ -55,6 +55,13 @@ def test_what_is_accepted_is_told_from_what_is_not_compared() -> None:
     assert "not compared, layers of the port without a counterpart: other" in lines
 
 
+def test_many_names_are_collapsed() -> None:
+    report, _ = make_report(healthy=True)
+    names = [f"stage{stage}.{block}.relu" for stage in (1, 2) for block in range(9)]
+    lines = printed(replace(report, coverage=replace(report.coverage, unpaired_port=tuple(names))))
+    assert "not compared, 18 layers of the port without a counterpart: stage{1…2}.{0…8}.relu" in lines
+
+
 def test_a_mismatch_says_how_many_elements_are_beyond_the_limit() -> None:
     text = " ".join(printed(make_report(healthy=False)[0]))
     assert "elements beyond it" in text

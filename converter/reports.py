@@ -86,7 +86,7 @@ def print_difference(difference: Difference, console: Console | None = None) -> 
         console.print(_different(difference.different))
     for path, names in ((difference.left, difference.only_left), (difference.right, difference.only_right)):
         if names:
-            console.print(f"only in {path}: {len(names)}: {', '.join(collapse(names))}", soft_wrap=True, markup=False)
+            console.print(f"{len(names)} only in {path}: {', '.join(collapse(names))}", soft_wrap=True, markup=False)
     missing = len(difference.only_left) + len(difference.only_right)
     console.print(f"{len(difference.equal)} equal, {len(difference.different)} different, {missing} missing")
 

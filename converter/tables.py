@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from converter.bridge import CANONICAL_LEAVES, PADDLE_LEAVES
-from converter.console import wide_console
+from converter.console import NARROW, wide_console
 from converter.convert import Conversion
 from converter.manifest import Manifest
 from converter.names import collapse, count, summarize
@@ -35,7 +35,7 @@ def print_conversion(conversion: Conversion, source: Path, target: Path, console
     for line in _describe_source(conversion, source):
         console.print(line, soft_wrap=True, markup=False)
     ways = (_way(conversion, step, name) for step, name in conversion.detection.plan.transfers)
-    console.print(transfer_table(ways))
+    console.print(transfer_table(ways, console.width))
     for line in _lost(conversion):
         console.print(line, soft_wrap=True, markup=False)
     if manifest.target is None:
@@ -103,10 +103,12 @@ def _recurrence(recurrence: int | None) -> str:
     return "recurrence unknown: no checkpoint contains it, pass --recurrence to record it"
 
 
-def transfer_table(ways: Iterable[tuple[str, str, str]]) -> Table:
+def transfer_table(ways: Iterable[tuple[str, str, str]], width: int) -> Table:
     """Transfers, each a name in the source, a name in the target and an operation, by layers with their numbers
-    collapsed."""
-    table = Table("source", "target", "tensors", "operation", box=box.SIMPLE)
+    collapsed; how many there are only where the terminal's `width` has room for it."""
+    narrow = width < NARROW
+    table = Table("source", "target", *([] if narrow else ["tensors"]), "operation", box=box.SIMPLE)
+    table.columns[-1].no_wrap = True
     groups: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     for source, target, operation in ways:
         leaf = operation if operation == "copy" else f"{operation} {_leaf(target)}"
@@ -118,7 +120,7 @@ def transfer_table(ways: Iterable[tuple[str, str, str]]) -> Table:
         table.add_row(
             escape(_collapsed(sources)),
             escape(_collapsed(targets)),
-            str(len(members)),
+            *([] if narrow else [str(len(members))]),
             ", ".join(dict.fromkeys(operations)),
         )
     return table

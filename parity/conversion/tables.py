@@ -24,7 +24,8 @@ def print_port_conversion(conversion: PortConversion, target: Path, console: Con
     manifest = conversion.manifest
     for line in _describe(conversion):
         console.print(line, soft_wrap=True, markup=False)
-    console.print(transfer_table((entry["source"], entry["target"], entry["operation"]) for entry in manifest.tensors))
+    ways = ((entry["source"], entry["target"], entry["operation"]) for entry in manifest.tensors)
+    console.print(transfer_table(ways, console.width))
     for line in _lost(conversion):
         console.print(line, soft_wrap=True, markup=False)
     if conversion.report is None:

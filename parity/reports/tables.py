@@ -19,8 +19,6 @@ from parity.verdicts.report import OUTPUT_SITE, Coverage, Layer, Report, name_bo
 
 WIDE = 120
 """Columns of a terminal from which tables have all of theirs."""
-REST, LEAST_REST = 58, 36
-"""What all but the layer takes in a table that has the most of its columns, and in one that has the fewest."""
 LISTED = 12
 """Failing probes shown one by one; the report file has all."""
 
@@ -38,9 +36,10 @@ def print_report(report: Report, console: Console | None = None) -> None:
         else _layer_table(report.layers, console.width)
     )
     if report.failures and len(report.layers) > LISTED:
-        failing = count(len(report.failures), "failing probe")
-        console.print(f"the first {LISTED} of {failing}" if len(report.failures) > LISTED else failing)
-        console.print(_layer_table(report.failures[:LISTED], console.width))
+        failing = list(_once(report.failures))
+        number = count(len(failing), "failing probe")
+        console.print(f"the first {LISTED} of {number}" if len(failing) > LISTED else number)
+        console.print(_layer_table(failing[:LISTED], console.width))
     if report.failures and not report.guilty:
         console.print(escape(f"{report.failures[0].name}: {report.failures[0].comparison.reason}"), soft_wrap=True)
     _print_gaps(report, console)
@@ -177,7 +176,7 @@ def _stage_table(report: Report, width: int) -> Table:
         failures = sum(not layer.comparison for layer in layers)
         row = [*figures, str(failures or "")]
         table.add_row(escape(stage), *(row if narrow else [str(len(layers)), *row, escape(worst.name)]))
-    table.caption = "float64: greatest difference over RMS; float32: distance from the truth, in torch's own"
+    table.caption = "float64: Δ / RMS; float32: distance from the float64 truth over torch's own"
     return table
 
 
@@ -190,7 +189,8 @@ def _worst_figure(layers: list[Layer]) -> str:
         return ""
     comparison = max((layer.comparison for layer in layers), key=lambda comparison: comparison.required_tolerance)
     if comparison.noise_ratio is not None:
-        return f"{comparison.noise_ratio:.2f} ×" if comparison.noise_ratio < 1e4 else f"{comparison.noise_ratio:.0e} ×"
+        ratio = comparison.noise_ratio
+        return f"{ratio:.2f} ×" if ratio < 100 else f"{ratio:.0f} ×" if ratio < 1e4 else f"{ratio:.0e} ×"
     return f"{comparison.relative:.1e}"
 
 
@@ -209,18 +209,12 @@ HEADERS = {
 
 
 def _layer_table(layers: Iterable[Layer], width: int) -> Table:
-    """In narrow terminals the layer and its figure are what is left."""
+    """In narrow terminals the layer and its figure are what is left; names go on in the next line."""
     headers = next(headers for columns, headers in HEADERS.items() if width >= columns)
-    narrow = width < WIDE
-    room = max(20, width - (REST if "input" in headers else LEAST_REST)) if narrow else None
     table = Table(box=box.SIMPLE)
     for header in headers:
-        if header == "layer":
-            table.add_column(header, overflow="fold", width=room)
-        elif header == "input":
-            table.add_column(header, overflow="ellipsis", no_wrap=True, max_width=8 if narrow else None)
-        else:
-            table.add_column("ratio" if narrow and header == "noise ratio" else header, no_wrap=True)
+        title = "ratio" if width < WIDE and header == "noise ratio" else header
+        table.add_column(title, no_wrap=header not in ("layer", "input"))
     for layer in _once(layers):
         cells = _cells(layer)
         table.add_row(*(cells[header] for header in headers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
@@ -19,6 +20,8 @@ from parity.verdicts.report import OUTPUT_SITE, Coverage, Layer, Report, name_bo
 
 WIDE = 120
 """Columns of a terminal from which tables have all of theirs."""
+FLOAT32_ALONE = "in float32 alone there is no truth, and the limit finds gross faults only: compare in float64, too"
+"""Where float32 passed alone."""
 LISTED = 12
 """Failing probes shown one by one; the report file has all."""
 
@@ -52,12 +55,20 @@ def print_report(report: Report, console: Console | None = None) -> None:
     if not report and report.incumbents:
         verdicts = (f"{name} {'passes' if said['passed'] else 'fails'}" for name, said in report.incumbents.items())
         console.print(f"other criteria on the float32 outputs: {', '.join(verdicts)}", soft_wrap=True)
+    _print_verdict(report, console)
+
+
+def _print_verdict(report: Report, console: Console) -> None:
+    """The last lines: passed or failed, why, and what is to be known of it."""
     console.print(f"[bold]{'PASSED' if report else 'FAILED'}[/bold]: {escape(report.summary)}", soft_wrap=True)
     if report.guilty:
         _print_reasons(report.guilty[0].reasons, console)
     if report.first_divergence is not None:
         needed = report.first_divergence.comparison.required_tolerance
-        console.print(f"the smallest limit that would have passed there: {needed:.1e}")
+        if math.isfinite(needed):
+            console.print(f"the smallest limit that would have passed there: {needed:.1e}")
+    if report and {layer.dtype for layer in report.layers} == {"float32"}:
+        console.print(FLOAT32_ALONE, soft_wrap=True)
 
 
 def _print_reasons(reasons: Iterable[str], console: Console) -> None:
@@ -214,7 +225,7 @@ def _layer_table(layers: Iterable[Layer], width: int) -> Table:
     table = Table(box=box.SIMPLE)
     for header in headers:
         title = "ratio" if width < WIDE and header == "noise ratio" else header
-        table.add_column(title, no_wrap=header not in ("layer", "input"))
+        table.add_column(title, overflow="fold", no_wrap=header not in ("layer", "input"))
     for layer in _once(layers):
         cells = _cells(layer)
         table.add_row(*(cells[header] for header in headers))

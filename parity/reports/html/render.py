@@ -27,7 +27,7 @@ from parity.reports.html.probes import (
     split_stages,
 )
 from parity.verdicts.comparison import Comparison
-from parity.verdicts.report import Layer, Report
+from parity.verdicts.report import Layer, Report, name_both
 from twins.namespaces import ROOT
 
 TEMPLATES = [Path(__file__).parent, ROOT / "cityscapes" / "html"]
@@ -36,8 +36,8 @@ MOST_MEASUREMENTS = 12_000
 """In the page, about 1.2 MB. With more, the page has each probe's worst input only; the JSON has all."""
 
 GAPS = {
-    "unpaired_reference": ("only in torch", "modules or calls that have no counterpart in Paddle: not compared"),
-    "unpaired_port": ("only in Paddle", "modules or calls that have no counterpart in torch: not compared"),
+    "unpaired_reference": ("only in the reference", "no counterpart in the port: not compared"),
+    "unpaired_port": ("only in the port", "no counterpart in the reference: not compared"),
     "uncovered": ("uncovered", "layers or parameters that only one side has"),
     "ambiguous": ("ambiguous", "layers with several possible counterparts of equal weights"),
     "uncalled": ("never called", "paired, but no forward pass reached them"),
@@ -80,7 +80,7 @@ def render(report: Report, attention: AttentionMaps | None = None) -> str:
 
 def headline(report: Report) -> str:
     """The verdict in one sentence, without figures."""
-    names = list(dict.fromkeys(guilty.path or NETWORK for guilty in report.guilty))
+    names = list(dict.fromkeys(name_both(guilty.port, guilty.path) for guilty in report.guilty))
     if not names:
         return report.summary[:1].upper() + report.summary[1:]
     if len(names) == 1:

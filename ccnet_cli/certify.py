@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ccnet_cli.common import Command, PathType, family_option, json_option, phases, reading_options, reports_errors
+from converter.names import count
 from recipe.recipe import LOSSES
 
 
@@ -81,7 +82,7 @@ def part_options(command: Command) -> Command:
     type=click.Choice(["18", "50", "101"]),
     default="101",
     show_default=True,
-    help="Stand-ins' depth.",
+    help="Depth of the stand-in networks.",
 )
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the inputs and the stand-in weights."
@@ -147,7 +148,8 @@ def certify(
         raise click.UsageError("give SOURCE and TARGET, or neither")
     if sys.stderr.isatty():
         chosen = choose(options["gates"], options["skip"])
-        click.echo(f"{len(chosen)} gates, about {estimate_minutes(chosen, int(depth))} minutes on two cores", err=True)
+        minutes = count(estimate_minutes(chosen, int(depth)), "minute")
+        click.echo(f"{count(len(chosen), 'gate')}, about {minutes} on two cores", err=True)
         options["on_outcome"] = _say
     for folder in (reprod_log, None if junit is None else junit.parent):
         if folder is not None:
@@ -175,7 +177,7 @@ def _say(outcome: Any) -> None:
 
 
 @click.command(
-    epilog="\b\nExample:\n  ccnet-parity verify certificate.json --weights out.pdparams\n"
+    epilog="\b\nExamples:\n  ccnet-parity verify certificate.json --weights out.pdparams\n"
     "  ccnet-parity verify certificate.json --weights out.pdparams --signers allowed_signers\n"
     "\n\nExit code: 0 the certificate speaks of this file, certifies it and nothing changed since, 1 else, 2 bad input."
 )

@@ -47,7 +47,9 @@ NETWORK = ("port", "config", "mapping", "reference", "inputs", "check")
     help="Dtype of the target. [default: float32; keep for a family's own keys]",
 )
 @click.option(
-    "--abn-semantics", type=click.Choice(["plain", "fold"]), help="How scales are read. [default: as the family does]"
+    "--abn-semantics",
+    type=click.Choice(["plain", "fold"]),
+    help="Take scales as they are, or as InPlaceABN's |weight| + 1e-5. [default: the family's]",
 )
 @click.option("--align-corners/--no-align-corners", default=None, help="How logits are resized, for the manifest.")
 @click.option("--port", metavar="MODULE:FUNCTION", help="Convert for this port of yours, under its own names.")

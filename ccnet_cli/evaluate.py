@@ -65,9 +65,11 @@ def parse_counts(context: click.Context, parameter: click.Parameter, value: str)
 )
 @click.option("--port-weights", type=PathType, metavar="FILE", help="The port's .pdparams; all must fit.")
 @click.option(
-    "--protocol", type=click.Choice(["official", "paddleseg", "mmseg"]), help="Whose. [default: the weights' family's]"
+    "--protocol",
+    type=click.Choice(["official", "paddleseg", "mmseg"]),
+    help="Whose evaluation is repeated. [default: the family's]",
 )
-@click.option("--split", default="val", show_default=True, metavar="NAME")
+@click.option("--split", default="val", show_default=True, metavar="NAME", help="Part of the data set.")
 @click.option("--whole", is_flag=True, help="Whole pictures. [default: as the protocol has it]")
 @click.option("--slide", type=click.IntRange(8), metavar="N", help="Windows of N × N pixels. [default: as --whole]")
 @click.option(
@@ -77,7 +79,12 @@ def parse_counts(context: click.Context, parameter: click.Parameter, value: str)
     help="Share by which neighbouring windows overlap. [default: 1/3]",
 )
 @click.option(
-    "--scales", callback=parse_scales, default="1.0", show_default=True, metavar="LIST", help="Averaged over."
+    "--scales",
+    callback=parse_scales,
+    default="1.0",
+    show_default=True,
+    metavar="LIST",
+    help="Average over pictures scaled by these.",
 )
 @click.option("--flip", is_flag=True, help="Average with the mirrored picture.")
 @click.option(
@@ -100,7 +107,7 @@ def parse_counts(context: click.Context, parameter: click.Parameter, value: str)
     default="16,8",
     show_default=True,
     metavar="TRAIN,VAL",
-    help="To generate.",
+    help="How many pictures to generate.",
 )
 @click.option(
     "--size", callback=parse_size, metavar="H[,W]", help="Size of the generated pictures. [default: 1024,2048]"

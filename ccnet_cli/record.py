@@ -41,7 +41,7 @@ from ccnet_cli.common import PathType, parse_size, phases, reading_options, repo
 @click.option(
     "--input-size", callback=parse_size, metavar="H[,W]", help="One input of this size instead of the default ones."
 )
-@click.option("--inputs", metavar="FILE.npz|MODULE:FUNCTION", help="Your own inputs, as of ccnet-parity.")
+@click.option("--inputs", metavar="FILE.npz|MODULE:FUNCTION", help="Your own inputs, as ccnet-parity takes them.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the inputs.")
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
 @click.option("--keep-tf32", is_flag=True, help="On a GPU, keep TF32 as the framework has it. [default: off]")

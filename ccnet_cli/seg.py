@@ -171,7 +171,7 @@ def export(
 @click.option("--enable_mkldnn", type=bool, default=False, show_default=True, help="Use oneDNN.")
 @click.option("--cpu_threads", type=click.IntRange(1), default=2, show_default=True, metavar="N")
 @click.option("--benchmark", type=bool, default=False, show_default=True, help="Print AutoLog's fields.")
-@click.option("--model_name", default="CCNet", show_default=True, help="In the benchmark.")
+@click.option("--model_name", default="CCNet", show_default=True, help="Its name in the benchmark.")
 @click.option(
     "--expected", type=PathType, metavar="DIR", help="Fail unless rounding explains what differs from these PNGs."
 )
@@ -203,8 +203,10 @@ def infer(
 @click.argument("mode", type=click.Choice(["lite_train_lite_infer"]))
 @click.option("--config", type=PathType, default="configs/generated.yml", show_default=True, metavar="YML")
 @click.option("--save_dir", type=PathType, default="./test_tipc/output", show_default=True, metavar="DIR")
-@click.option("--data", type=PathType, default="./test_tipc/data", show_default=True, help="Generated if missing.")
-@click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True, help="To train on.")
+@click.option(
+    "--data", type=PathType, default="./test_tipc/data", show_default=True, help="A data set; made if missing."
+)
+@click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True, help="Where to train.")
 @import_option
 @reports_errors()
 def tipc(mode: str, config: Path, save_dir: Path, data: Path, device: str, modules: tuple[str, ...]) -> None:

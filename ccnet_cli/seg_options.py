@@ -78,7 +78,7 @@ device_option = click.option(
     type=click.Choice(["cpu", "gpu", "xpu", "npu", "mlu"]),
     default="gpu",
     show_default=True,
-    help="The CPU where there is none.",
+    help="Where to run; on the CPU where there is none of these.",
 )
 model_option = click.option("--model_path", type=PathType, metavar="FILE", help="Weights (.pdparams); all must fit.")
 workers_option = click.option("--num_workers", type=click.IntRange(0), default=0, show_default=True)
@@ -87,7 +87,14 @@ precision_options = combine(
     click.option("--amp_level", type=click.Choice(["O1", "O2"]), default="O1", show_default=True),
 )
 view_options = combine(
-    click.option("--scales", multiple=True, type=float, default=[1.0], metavar="NUMBER...", help="Averaged over."),
+    click.option(
+        "--scales",
+        multiple=True,
+        type=float,
+        default=[1.0],
+        metavar="NUMBER...",
+        help="Average over pictures scaled by these.",
+    ),
     click.option("--flip_horizontal", is_flag=True, help="Average with the mirrored picture."),
     click.option("--flip_vertical", is_flag=True, help="Average with the picture upside down."),
     click.option("--is_slide", is_flag=True, help="Sliding windows."),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cityscapes.labels import IGNORED, NAMES, NUM_CLASSES
+from converter.names import count
 
 Array = np.ndarray[Any, Any]
 
@@ -35,7 +36,8 @@ def count_confusion(prediction: Array, label: Array, num_classes: int = NUM_CLAS
     counted = table[:num_classes, :num_classes]
     strange = label.size - int(table[IGNORED].sum()) - int(counted.sum())
     if strange:
-        raise ValueError(f"{strange} pixels have a label or prediction that is none of {num_classes} classes")
+        pixels = count(strange, "pixel", " has", " have")
+        raise ValueError(f"{pixels} a label or prediction that is none of {num_classes} classes")
     return counted.copy()
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from converter.names import count
+
 Array = np.ndarray[Any, Any]
 Colour = tuple[int, int, int]
 
@@ -85,4 +87,4 @@ def to_ids(train_ids: Array) -> Array:
 
 def _check(values: Array, wrong: Array, rule: str) -> None:
     if wrong.any():
-        raise ValueError(f"holds the label {int(values[wrong][0])} in {int(wrong.sum())} pixels; {rule}")
+        raise ValueError(f"holds the label {int(values[wrong][0])} in {count(int(wrong.sum()), 'pixel')}; {rule}")

@@ -14,6 +14,7 @@ import numpy as np
 
 from cityscapes.errors import DatasetError
 from cityscapes.labels import check_train_ids, to_train_ids
+from converter.names import count
 from recipe.pictures import PictureError, open_picture
 
 Array = np.ndarray[Any, Any]
@@ -123,13 +124,14 @@ def _explain_no_labels(folder: Path, split: str) -> str:
 
 
 def _check_pairs(images: dict[str, Path], labels: dict[str, Path], split: str) -> None:
-    for what, lonely in (
-        ("pictures without labels", images.keys() - labels.keys()),
-        ("labels without a picture", labels.keys() - images.keys()),
+    for noun, what, lonely in (
+        ("picture", " without labels", images.keys() - labels.keys()),
+        ("label", " without a picture", labels.keys() - images.keys()),
     ):
         if lonely:
+            found = count(len(lonely), noun, what, what)
             raise DatasetError(
-                f"split {split}: {len(lonely)} {what}, first {min(lonely)}; unpack both archives of one release again"
+                f"split {split}: {found}, first {min(lonely)}; unpack both archives of one release again"
             )
 
 

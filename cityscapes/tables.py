@@ -10,6 +10,7 @@ from rich.table import Table
 from cityscapes.labels import NAMES
 from cityscapes.result import Result
 from converter.console import wide_console
+from converter.names import count
 
 TITLES = {"torch": "torch", "paddle": "Paddle"}
 
@@ -38,7 +39,7 @@ def describe(result: Result) -> list[str]:
     settings = result.settings
     window = settings["window"]
     parts = [
-        f"{result.totals.images} images of {settings['split']}",
+        f"{count(result.totals.images, 'image')} of {settings['split']}",
         f"{settings['family']}, recurrence {settings['recurrence']}",
         f"protocol {result.protocol}",
         "whole pictures" if window is None else f"window {window}, overlap {settings['overlap']}",

@@ -11,6 +11,7 @@ from cityscapes.labels import NUM_CLASSES
 from cityscapes.networks import Network, PaddleNetwork, TorchNetwork
 from converter.files import Reading, file_digest
 from converter.manifest import manifest_path, read_manifest
+from converter.names import count
 from families import PublishedFigure
 from twins.build import build_paddle, build_torch, set_paddle_device
 from twins.weights import WeightPair, read_pair
@@ -99,7 +100,7 @@ def read_weights(
     if not plan.family.architecture.heads:
         raise DatasetError(f"{first}: a backbone without a segmentation head cannot be evaluated")
     if plan.num_classes != NUM_CLASSES:
-        raise DatasetError(f"{first}: has {plan.num_classes} classes, Cityscapes has {NUM_CLASSES}")
+        raise DatasetError(f"{first}: has {count(plan.num_classes, 'class')}, Cityscapes has {NUM_CLASSES}")
     recurrences = (recurrence, pair.recurrence, DEFAULT_RECURRENCE)
     return Weights(
         pair=pair,

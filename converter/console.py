@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rich.console import Console
+from rich.containers import Lines
 from rich.errors import MarkupError
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +16,28 @@ UNLIMITED, NARROW = 160, 80
 table."""
 LONGEST = 10_000
 """Characters of a line or cell that are shown."""
+
+
+class Folded(Text):
+    """Text of which a word that is longer than a line, as a dotted name is, goes on in the next line after a dot."""
+
+    def wrap(self, console: Console, width: int, **options: Any) -> Lines:
+        """As rich's, which breaks such a word anywhere."""
+        breaks = [place for word in re.finditer(r"\S+", self.plain) for place in _breaks(word, width)]
+        if options.get("overflow") != "fold" or options.get("no_wrap") or not breaks:
+            return super().wrap(console, width, **options)
+        return Text("\n").join(self.divide(breaks)).wrap(console, width, **options)
+
+
+def _breaks(word: re.Match[str], width: int) -> list[int]:
+    """Where in the text a new line begins within `word`, if it is longer than `width`."""
+    places, begin = [], word.start()
+    for part in re.finditer(r"[^./,]*[./,]*", word.group()) if len(word.group()) > width else ():
+        start, end = (word.start() + place for place in part.span())
+        if end - begin > width and start > begin:
+            places.append(start)
+            begin = start
+    return places
 
 
 class PlainConsole(Console):
@@ -34,9 +58,10 @@ class PlainConsole(Console):
         """As rich's, of what can be shown."""
         shown = printable(text)
         try:
-            return super().render_str(shown, **options)
+            made = super().render_str(shown, **options)
         except MarkupError:
-            return super().render_str(shown, **{**options, "markup": False})
+            made = super().render_str(shown, **{**options, "markup": False})
+        return Folded(made.plain, made.style, justify=made.justify, overflow=made.overflow, spans=made.spans)
 
 
 def printable(text: str) -> str:

@@ -13,8 +13,8 @@ NUMBER = re.compile(r"(?<![0-9])(?:0|[1-9][0-9]{0,8})(?![0-9])")
 
 
 def count(number: int, noun: str, singular: str = "", plural: str = "") -> str:
-    """`1 weight differs`, `2 weights differ`: `count(n, "weight", " differs", " differ")`."""
-    return f"{number} {noun}{singular}" if number == 1 else f"{number} {noun}s{plural}"
+    """`1 weight differs`, `2 weights differ`: `count(n, "weight", " differs", " differ")`; `2 classes`."""
+    return f"{number} {noun}{singular}" if number == 1 else f"{number} {noun}{'e' * noun.endswith('s')}s{plural}"
 
 
 def collapse(names: Iterable[str]) -> dict[str, int]:

@@ -16,6 +16,7 @@ from converter.files import Checkpoint, file_digest
 from converter.files.known import is_key
 from converter.files.unpickle import one_line
 from converter.manifest import Manifest, manifest_path, read_manifest, restore
+from converter.names import count
 from converter.operations import OPERATIONS
 from converter.plan import AUXILIARY_LEFT_OUT, Plan, expected_tensors, make_plan
 from families import Family, Rule, get_family
@@ -276,8 +277,9 @@ def _undo(item: Assignment, array: Array, checkpoint: Checkpoint) -> Array:
     again = operation.apply(source).astype(np.float64)
     low = int((np.abs(again - array) > 2 * np.finfo(array.dtype).eps * np.abs(array)).sum())
     if low:
+        below = count(low, "scale", " is below 1e-5", " are below 1e-5")
         raise InputError(
-            f"{checkpoint.path}: {low} scales of {item.target} are below 1e-5, which |weight| + 1e-5 cannot be; "
-            "they were trained as BatchNorm's and fit no InPlaceABN; --abn-semantics plain takes them as they are"
+            f"{checkpoint.path}: {below} in {item.target}, which |weight| + 1e-5 cannot be; trained as BatchNorm's, it "
+            "fits no InPlaceABN; --abn-semantics plain takes all as they are"
         )
     return source

@@ -13,7 +13,7 @@ from rich.table import Table
 from converter.console import wide_console
 from converter.difference import Difference, TensorDifference
 from converter.inspect import Inspection
-from converter.names import collapse, summarize
+from converter.names import collapse, count, summarize
 from families import get_family
 from families.differences import describe
 
@@ -37,8 +37,9 @@ def _properties(inspection: Inspection) -> Iterator[tuple[str, str]]:
     if inspection.family:
         yield from _network(inspection)
     yield "tensors", f"{inspection.tensors}, {inspection.parameters:,} parameters and {inspection.buffers:,} others"
-    for dtype, count in inspection.dtypes.items():
-        yield f"  {dtype}", f"{count['tensors']} tensors, {count['elements']:,} elements"
+    for dtype, found in inspection.dtypes.items():
+        elements = f"{found['elements']:,} element{'s' * (found['elements'] != 1)}"
+        yield f"  {dtype}", f"{count(found['tensors'], 'tensor')}, {elements}"
     if inspection.wrappers:
         yield "wrappers", ", ".join(inspection.wrappers)
     if inspection.skipped:
@@ -55,7 +56,7 @@ def _properties(inspection: Inspection) -> Iterator[tuple[str, str]]:
 
 def _network(inspection: Inspection) -> Iterator[tuple[str, str]]:
     yield "keys", "the twins' (canonical)" if inspection.keys == "canonical" else f"{inspection.keys}'s own"
-    heads = f", {inspection.num_classes} classes" if inspection.num_classes else ", the backbone alone"
+    heads = f", {count(inspection.num_classes, 'class')}" if inspection.num_classes else ", the backbone alone"
     yield "network", f"ResNet-{inspection.depth}{heads}"
     architecture = get_family(str(inspection.family)).architecture
     for name, value in describe(replace(architecture, auxiliary=inspection.auxiliary is not False)).items():
@@ -65,7 +66,7 @@ def _network(inspection: Inspection) -> Iterator[tuple[str, str]]:
     if inspection.num_classes:
         known = "in no checkpoint; its users must know" if inspection.recurrence is None else inspection.recurrence
         yield "recurrence", str(known)
-    yield "negative scales", f"{inspection.negative_scales} elements"
+    yield "negative scales", count(inspection.negative_scales or 0, "element")
     for figure in inspection.published:
         several = f", {figure['multi_scale']:.2f} with several scales and flips" if figure["multi_scale"] else ""
         yield (
@@ -85,7 +86,7 @@ def print_difference(difference: Difference, console: Console | None = None) -> 
         console.print(_different(difference.different))
     for path, names in ((difference.left, difference.only_left), (difference.right, difference.only_right)):
         if names:
-            console.print(f"only in {path}: {len(names)}: {', '.join(collapse(names))}", soft_wrap=True, markup=False)
+            console.print(f"{len(names)} only in {path}: {', '.join(collapse(names))}", soft_wrap=True, markup=False)
     missing = len(difference.only_left) + len(difference.only_right)
     console.print(f"{len(difference.equal)} equal, {len(difference.different)} different, {missing} missing")
 

@@ -14,10 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from converter.bridge import CANONICAL_LEAVES, PADDLE_LEAVES
-from converter.console import wide_console
+from converter.console import NARROW, wide_console
 from converter.convert import Conversion
 from converter.manifest import Manifest
-from converter.names import collapse, summarize
+from converter.names import collapse, count, summarize
 from converter.operations import FOLD_EPSILON
 from converter.plan import Step
 from converter.target import CANONICAL, Target
@@ -35,7 +35,7 @@ def print_conversion(conversion: Conversion, source: Path, target: Path, console
     for line in _describe_source(conversion, source):
         console.print(line, soft_wrap=True, markup=False)
     ways = (_way(conversion, step, name) for step, name in conversion.detection.plan.transfers)
-    console.print(transfer_table(ways))
+    console.print(transfer_table(ways, console.width))
     for line in _lost(conversion):
         console.print(line, soft_wrap=True, markup=False)
     if manifest.target is None:
@@ -50,7 +50,7 @@ def print_way_back(manifest: Manifest, target: Path, console: Console | None = N
     exact = "bit for bit what was converted" if manifest.reversible else "not bit for bit what was converted"
     for line in (
         f"{manifest.source['name']}: of {manifest.port}, back to the keys of {manifest.reference}",
-        f"{len(manifest.tensors)} tensors, {exact}",
+        f"{count(len(manifest.tensors), 'tensor')}, {exact}",
     ):
         console.print(line, soft_wrap=True, markup=False)
     if manifest.target is None:
@@ -74,7 +74,7 @@ def _describe_source(conversion: Conversion, source: Path) -> Iterator[str]:
     yield f"{source.name}: {plan.family.name}, {plan.family.description}"
     yield f"  because {conversion.detection.reason}"
     if plan.family.architecture.heads:
-        yield f"  ResNet-{manifest.depth}, {manifest.num_classes} classes, {_recurrence(manifest.recurrence)}"
+        yield f"  ResNet-{manifest.depth}, {count(manifest.num_classes, 'class')}, {_recurrence(manifest.recurrence)}"
     else:
         yield f"  ResNet-{manifest.depth}, the backbone alone"
     if plan.family.variants and manifest.align_corners is not None:
@@ -103,10 +103,12 @@ def _recurrence(recurrence: int | None) -> str:
     return "recurrence unknown: no checkpoint contains it, pass --recurrence to record it"
 
 
-def transfer_table(ways: Iterable[tuple[str, str, str]]) -> Table:
+def transfer_table(ways: Iterable[tuple[str, str, str]], width: int) -> Table:
     """Transfers, each a name in the source, a name in the target and an operation, by layers with their numbers
-    collapsed."""
-    table = Table("source", "target", "tensors", "operation", box=box.SIMPLE)
+    collapsed; how many there are only where the terminal's `width` has room for it."""
+    narrow = width < NARROW
+    table = Table("source", "target", *([] if narrow else ["tensors"]), "operation", box=box.SIMPLE)
+    table.columns[-1].no_wrap = True
     groups: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     for source, target, operation in ways:
         leaf = operation if operation == "copy" else f"{operation} {_leaf(target)}"
@@ -118,7 +120,7 @@ def transfer_table(ways: Iterable[tuple[str, str, str]]) -> Table:
         table.add_row(
             escape(_collapsed(sources)),
             escape(_collapsed(targets)),
-            str(len(members)),
+            *([] if narrow else [str(len(members))]),
             ", ".join(dict.fromkeys(operations)),
         )
     return table
@@ -145,7 +147,8 @@ def _lost(conversion: Conversion) -> Iterator[str]:
         return
     if folded:
         negative = sum(record["negative"] for record in manifest.folded)
-        signs = f"; the signs of {negative} negative elements are kept in the manifest" if manifest.folded else ""
+        kept = f"; the signs of {count(negative, 'negative element')} are kept in the manifest"
+        signs = kept if manifest.folded else ""
         yield f"folded: {len(folded)} InPlaceABN scales became |weight| + {FOLD_EPSILON:.0e}{signs}"
     for reason, steps in groupby(plan.drops, key=lambda step: step.reason):
         names = [step.source for step in steps]

@@ -14,6 +14,7 @@ from paddleseg.cvlibs import SegBuilder
 from paddleseg.utils import logger
 
 from converter.errors import InputError
+from converter.names import count
 from paddleseg_port.files import State, read_state
 from paddleseg_port.model import load_model
 
@@ -102,7 +103,7 @@ def _check_optimiser(state: State, builder: SegBuilder, model: nn.Layer, path: P
         if expected[name] not in (None, value.shape):
             raise InputError(f"{path}: {name} is {value.shape}, the config's model needs {expected[name]}")
     if lacking:
-        logger.warning(f"{path}: lacks {len(lacking)} tensors, first {lacking[0]}")
+        logger.warning(f"{path}: lacks {count(len(lacking), 'tensor')}, first {lacking[0]}")
 
 
 def _probe(builder: SegBuilder, model: nn.Layer) -> Iterator[tuple[str, bool]]:

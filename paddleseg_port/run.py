@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from converter.names import count
 from paddleseg_port.components import REPAIRED
 
 # isort: split
@@ -182,7 +183,7 @@ def _start_from(weights: Path | None, model: Any) -> Any:
 
 def _check_recordable(num_classes: int, config: Path) -> None:
     if num_classes != NUM_CLASSES:
-        raise InputError(f"{config}: has {num_classes} classes; --json is for the {NUM_CLASSES} of Cityscapes")
+        raise InputError(f"{config}: has {count(num_classes, 'class')}; --json is for the {NUM_CLASSES} of Cityscapes")
 
 
 def _announce() -> None:
@@ -190,7 +191,7 @@ def _announce() -> None:
         logger.info(f"Repaired PaddleSeg for this Paddle: {', '.join(REPAIRED)}")
 
 
-def _check_batch(builder: SegBuilder, count: int, config: Path) -> None:
+def _check_batch(builder: SegBuilder, pictures: int, config: Path) -> None:
     size = builder.config.batch_size
-    if count < size:
-        raise InputError(f"{config}: {count} pictures to train on, fewer than its batch_size {size}")
+    if pictures < size:
+        raise InputError(f"{config}: {count(pictures, 'picture')} to train on, fewer than its batch_size {size}")

@@ -22,7 +22,8 @@ RIGHT, WRONG = "nn.BatchNorm2D(outputs))", "nn.BatchNorm2D(outputs, epsilon=1e-3
 
 
 def make_workspace(folder: Path, depth: int = 101) -> None:
-    """Checkpoints of random numbers, a reference, a port, one with a mistake, a photograph, and small data sets."""
+    """Checkpoints of random numbers, a reference, a port and its training's parts, a port with a mistake, a photograph,
+    and small data sets."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, family in (("official.pth", "official"), ("resnet101-imagenet.pth", "imagenet")):
         if not (folder / name).exists():
@@ -37,6 +38,7 @@ def make_workspace(folder: Path, depth: int = 101) -> None:
     (folder / "my_ccnet.py").write_text(port)
     before, after = port.split("def _conv_norm", 1)
     (folder / "mistaken_ccnet.py").write_text(f"{before}def _conv_norm{after.replace(RIGHT, WRONG, 1)}")
+    (folder / "my_parts.py").write_text((ROOT / "tests" / "parity" / "certify" / "own_parts.py").read_text())
     (folder / "configs").mkdir(exist_ok=True)
     for path in (ROOT / "configs").glob("*.yml"):
         (folder / "configs" / path.name).write_text(path.read_text().replace("depth: 101", f"depth: {depth}"))

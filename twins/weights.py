@@ -13,6 +13,7 @@ from converter.convert import checked_plan
 from converter.errors import InputError
 from converter.files import Checkpoint, Tensors, file_digest, read_fitting
 from converter.manifest import Manifest, manifest_path, read_manifest
+from converter.names import count
 from converter.origin import (
     Origin,
     canonical_tensors,
@@ -122,8 +123,9 @@ def read_pair(source: Path, target: Path, *, family: str | None = None, reading:
     found = {name: array.shape for name, array in converted.items()}
     if found != expected:
         odd = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+        differ = count(len(odd), "tensor", " differs", " differ")
         raise InputError(
-            f"{target}: not a conversion of {source}: {len(odd)} tensors differ in name or shape, first {odd[0]} "
+            f"{target}: not a conversion of {source}: {differ} in name or shape, first {odd[0]} "
             f"({found.get(odd[0])}, expected {expected.get(odd[0])}); convert it with ccnet-convert"
         )
     recurrence = _recurrence(origin) if manifest is None else manifest.recurrence

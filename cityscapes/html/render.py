@@ -13,6 +13,7 @@ from cityscapes.labels import CLASSES
 from cityscapes.result import Result
 from cityscapes.tables import TITLES, agreement_lines, describe, published_lines, titles_of
 from converter.files.atomic import staged
+from converter.names import count
 
 
 def write_report(folder: Path, result: Result) -> Path:
@@ -38,6 +39,7 @@ def render(result: Result) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["counted"] = count
     return environment.get_template("report.html.j2").render(
         result=result,
         agreement=result.totals.agreement,

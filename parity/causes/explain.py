@@ -19,6 +19,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from converter.names import count
 from parity.causes.facts import common_facts, measure_facts
 from parity.causes.hypotheses import Asked, Hypothesis, join_edits
 from parity.causes.replay import Replay
@@ -185,7 +186,7 @@ def _lost_outputs(asked: Asked) -> Cause | None:
     if None in order:
         return None
     said = ", ".join(str(number + 1) for number in range(len(expected)) if number not in order)
-    text = f"it gives {len(actual)} tensors, the reference {len(expected)}"
+    text = f"it gives {count(len(actual), 'tensor')}, the reference {len(expected)}"
     text += f": the reference's output {said} is missing" if said else ""
     residual = max(
         compare_made(own, expected[number]).relative

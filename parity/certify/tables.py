@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from converter.console import NARROW, wide_console
+from converter.names import count
 from parity.certify.certificate import Certificate
 from parity.certify.parts.kit import TOOLKIT
 from parity.reports.html.certificate import list_reasons
@@ -36,7 +37,7 @@ def print_certificate(certificate: Certificate, console: Console | None = None) 
             table.add_row("", "", "", "", line)
     subject = certificate.subject
     console.print(
-        f"{subject['family']}, ResNet-{subject['depth']}, {subject['num_classes']} classes, "
+        f"{subject['family']}, ResNet-{subject['depth']}, {count(subject['num_classes'], 'class')}, "
         f"recurrence {subject['recurrence']}: {subject['target']['name']}",
         soft_wrap=True,
         markup=False,

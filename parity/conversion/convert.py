@@ -14,7 +14,7 @@ from converter.files import check_readable, file_digest
 from converter.files.atomic import check_writable, staged
 from converter.files.write import FORMATS, read_tensors, write_tensors
 from converter.manifest import Manifest, describe_dropped, describe_file, manifest_path, write_manifest
-from converter.names import summarize
+from converter.names import count, summarize
 from converter.target import check_target
 from parity.build import Networks, build_networks, build_users_port, make_inputs
 from parity.command import compare_networks
@@ -108,7 +108,7 @@ def _give_weights(options: Options, networks: Networks) -> Networks:
     half = [name for name, tensor in networks.port.state_dict().items() if "bfloat16" in str(tensor.dtype)]
     if half:
         raise ParityInputError(
-            f"{options.port or options.config}: {len(half)} of its tensors are bfloat16, which a file would round "
+            f"{options.port or options.config}: has {count(len(half), 'tensor')} of bfloat16, which a file would round "
             f"({summarize(half)}); build it in float32"
         )
     summary = give_weights(networks.reference, networks.port, networks.pairing, networks.scales)
@@ -145,8 +145,8 @@ def _check_constants(spec: str, names: Sequence[str], tensors: Mapping[str, Arra
     others = [name for name in names if name not in fresh or tensors[name].tobytes() != fresh[name].tobytes()]
     if others:
         raise ParityInputError(
-            f"{spec}: {len(others)} buffers have no counterpart on the other side, and are not what a newly built "
-            f"network has: {summarize(others)}; nothing was written"
+            f"{spec}: {count(len(others), 'buffer', ' has', ' have')} no counterpart on the other side, and not the "
+            f"value of a newly built network: {summarize(others)}; nothing was written"
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from converter.console import wide_console
-from converter.names import summarize
+from converter.names import count, summarize
 from converter.tables import print_written, transfer_table
 from parity.conversion.convert import PortConversion
 from parity.reports.tables import print_report
@@ -24,7 +24,8 @@ def print_port_conversion(conversion: PortConversion, target: Path, console: Con
     manifest = conversion.manifest
     for line in _describe(conversion):
         console.print(line, soft_wrap=True, markup=False)
-    console.print(transfer_table((entry["source"], entry["target"], entry["operation"]) for entry in manifest.tensors))
+    ways = ((entry["source"], entry["target"], entry["operation"]) for entry in manifest.tensors)
+    console.print(transfer_table(ways, console.width))
     for line in _lost(conversion):
         console.print(line, soft_wrap=True, markup=False)
     if conversion.report is None:
@@ -53,6 +54,6 @@ def _describe(conversion: PortConversion) -> Iterator[str]:
 def _lost(conversion: PortConversion) -> Iterator[str]:
     negative = sum(record.get("negative", 0) for record in conversion.manifest.folded)
     if negative:
-        yield f"the signs of {negative} negative elements of folded scales are kept in the manifest"
+        yield f"the signs of {count(negative, 'negative element')} of folded scales are kept in the manifest"
     for reason, entries in groupby(conversion.manifest.dropped, key=lambda entry: entry["reason"]):
         yield f"dropped: {summarize([entry['source'] for entry in entries])} ({reason})"

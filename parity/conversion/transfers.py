@@ -52,9 +52,9 @@ class Exchange:
     def problems(self, source: str) -> dict[str, tuple[str, ...]]:
         """Those lists that stand in the way and are not empty, by what they are; `source` is the file's name."""
         lists = {
-            f"of {source} have no counterpart in the port": self.lost,
-            "of the port have none in the reference": self.empty,
-            "of the port cannot be made of their counterparts": self.unlike,
+            f"of {source} without a counterpart in the port": self.lost,
+            "of the port without one in the reference": self.empty,
+            "of the port that no operation makes of its counterpart": self.unlike,
             "shared on one side and not on the other": self.untied,
         }
         return {what: names for what, names in lists.items() if names}

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from converter.names import count
 from parity.engine.boundaries import Boundaries, Call
 from parity.engine.conventions import Convention, explain_outputs
 from parity.engine.events import (
@@ -288,7 +289,7 @@ class Follower:
     def _compared(self, actual: list[Any], event: Event) -> list[Comparison]:
         if len(actual) != len(event.tensors):
             shapes = [tuple(tensor.shape) for tensor in actual]
-            return [failed(f"{len(actual)} tensors {shapes}, the reference has {len(event.tensors)}")]
+            return [failed(f"{count(len(actual), 'tensor')} {shapes}, the reference has {len(event.tensors)}")]
         ours = [self._read(tensor) for tensor in actual]
         sequence = self._is_sequence(event)
         theirs = [self._laid_out(*pair, sequence) for pair in zip(event.tensors, ours, strict=True)]

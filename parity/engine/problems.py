@@ -13,16 +13,24 @@ from parity.verdicts.report import Coverage
 
 RESIZE = "align_corners"
 """How logits are resized, as a gap that may be accepted."""
+GAPS = {
+    "left": ("call", "calls", "that only the reference makes"),
+    "added": ("call", "calls", "that only the port makes"),
+    "uncovered": ("layer or parameter", "layers or parameters", "with no counterpart"),
+    "ambiguous": ("layer", "layers", "with several counterparts of equal weights"),
+    "dead": (
+        "parameter that influences no output, so that a mistake in it",
+        "parameters that influence no output, so that a mistake in them",
+        "is invisible",
+    ),
+}
+"""What may stay uncompared: one, several, and what is the matter with them."""
 
 
 def list_problems(
     coverage: Coverage, found: Findings, dead: Sequence[str], weights: Mapping[str, Any]
 ) -> Iterator[str]:
     """Gaps that nobody accepted, and weights that differ."""
-
-    def open_gaps(names: Sequence[str]) -> list[str]:
-        return [n for n in names if not any(fnmatch(n.partition(" #")[0], glob) for glob in coverage.accepted)]
-
     if weights.get("different"):
         different = weights["different"]
         more = f", … {len(different) - 3} more" if len(different) > 3 else ""
@@ -30,21 +38,24 @@ def list_problems(
         yield f"{differ} from the source's after conversion: {', '.join(different[:3])}{more}"
     if not found.layers:
         yield "nothing was compared"
-    gaps = (
-        (tuple(found.leftover.values()), "call", "calls", "that only the reference makes"),
-        (tuple(found.unmatched.values()), "call", "calls", "that only the port makes"),
-        (coverage.uncovered, "layer or parameter", "layers or parameters", "with no counterpart"),
-        (coverage.ambiguous, "layer", "layers", "with several counterparts of equal weights"),
-        (
-            dead,
-            "parameter that influences no output, so that a mistake in it",
-            "parameters that influence no output, so that a mistake in them",
-            "is invisible",
-        ),
+    yield from open_gaps(
+        {
+            "left": tuple(found.leftover.values()),
+            "added": tuple(found.unmatched.values()),
+            "uncovered": coverage.uncovered,
+            "ambiguous": coverage.ambiguous,
+            "dead": dead,
+        },
+        coverage.accepted,
     )
-    for names, one, several, what in gaps:
-        remaining = open_gaps(names)
+
+
+def open_gaps(gaps: Mapping[str, Sequence[str]], accepted: Sequence[str]) -> Iterator[str]:
+    """A sentence for each kind of `GAPS` of which `accepted`, globs, does not name all."""
+    for kind, names in gaps.items():
+        remaining = [n for n in names if not any(fnmatch(n.partition(" #")[0], glob) for glob in accepted)]
         if remaining:
+            one, several, what = GAPS[kind]
             more = f" and {len(remaining) - 3} more" if len(remaining) > 3 else ""
             noun = one if len(remaining) == 1 else several
             yield f"{len(remaining)} {noun} {what}: {', '.join(remaining[:3])}{more}; accept by name with --accept"

@@ -21,6 +21,7 @@ from io import StringIO
 
 from packaging.requirements import Requirement
 
+from converter.names import count
 from parity.environment.describe import describe_environment, find_version
 from parity.environment.findings import Examination, Finding, Verdict
 from parity.environment.switches import TF32_VARIABLE, read_switches
@@ -168,7 +169,7 @@ def check_determinism() -> Iterator[Finding]:
 
 def check_threads() -> Iterator[Finding]:
     cores, threads = os.cpu_count() or 1, os.environ.get("OMP_NUM_THREADS", "")
-    found = f"OMP_NUM_THREADS={threads or 'unset'}, {cores} cores"
+    found = f"OMP_NUM_THREADS={threads or 'unset'}, {count(cores, 'core')}"
     if threads == str(cores):
         yield Finding("threads", found)
     else:

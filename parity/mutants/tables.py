@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from converter.console import NARROW, wide_console
+from converter.names import count
 from parity.mutants.run import Outcome
 from parity.verdicts.incumbents import CRITERIA
 
@@ -53,8 +54,8 @@ def summarise(outcomes: Iterable[Outcome]) -> str:
     mutants, equivalents = split(outcomes)
     pinned = sum(outcome.caught and outcome.pinned for outcome in mutants)
     return (
-        f"{pinned} of {len(mutants)} mutants caught and pinned, "
-        f"{sum(map(bool, equivalents))} of {len(equivalents)} equivalents without an alarm; {summarise_causes(mutants)}"
+        f"{pinned} of {count(len(mutants), 'mutant')} caught and pinned, {sum(map(bool, equivalents))} of "
+        f"{count(len(equivalents), 'equivalent')} without an alarm; {summarise_causes(mutants)}"
     )
 
 

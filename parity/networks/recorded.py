@@ -131,7 +131,8 @@ class Recording:
 
     def __init__(self, folder: Path) -> None:
         if not (folder / INDEX).exists():
-            raise ParityInputError(f"{folder}: not a recording of ccnet-parity record (it has no {INDEX})")
+            fault = f"it has no {INDEX}" if folder.is_dir() else "no such folder"
+            raise ParityInputError(f"{folder}: not a recording of ccnet-parity record ({fault})")
         self.folder = folder
         self.index = read_document(folder / INDEX, SCHEMA, "recording", largest=1 << 30)
         for name, digest in self.index["files"].items():

@@ -30,6 +30,8 @@ from twins.tensors import in_half_precision
 Array = np.ndarray[Any, Any]
 EPSILON = 1e-5
 """InPlaceABN's, where a layer does not tell its own."""
+INITIAL = (0, 1)
+"""What a parameter of one number, such as an attention's gamma, begins with on either side."""
 PROBED = 3
 """Side of the pictures by which a layer is asked whether it takes its scale's magnitude."""
 
@@ -58,8 +60,8 @@ class Match:
 class WeightMatch:
     """How a port's tensors compare with the reference's.
 
-    `equal` and `different` are labels; a tensor whose values are all one, as fresh statistics are, tells nothing and is
-    in neither if it agrees. `alone` are tensors of the reference without a counterpart.
+    `equal` and `different` are labels; a tensor whose values are all one, as fresh statistics are, or a number in
+    INITIAL tells nothing and is in neither if it agrees. `alone` are tensors of the reference without a counterpart.
     """
 
     matches: tuple[Match, ...]
@@ -149,7 +151,7 @@ def compare_weights(reference: Modules, port: Modules, pairing: Pairing) -> Weig
         expected = reference[slot[0]].tensors[slot[1]]
         if not match.operation:
             different.append(match.label)
-        elif expected.size == 1 or expected.min() != expected.max():
+        elif expected.min() != expected.max() or (expected.size == 1 and expected.item() not in INITIAL):
             equal.append(match.label)
     covered = with_shared(reference, matched)
     lost = [slot for slot in _slots(reference) if slot not in covered]

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from converter.names import count
 from parity.engine.boundaries import Boundaries, Call, draw_boundaries
 from parity.engine.harness import compare_attributes_of, find_guilty, put_in_order
+from parity.engine.problems import open_gaps
 from parity.engine.recorded_reasons import RecordedReasons
 from parity.engine.search import activated
 from parity.engine.stream import Key
@@ -150,7 +151,7 @@ class _Run:
         actual = self._tensors(self.port, self._actual[key])
         wanted = self._tensors(self.reference, self._expected[expected])
         if len(actual) != len(wanted):
-            comparison = failed(f"{len(actual)} tensors, the reference has {len(wanted)}")
+            comparison = failed(f"{count(len(actual), 'tensor')}, the reference has {len(wanted)}")
             return [self._layer(key, 0, (), comparison, "free")]
         truths = [None] * len(wanted)
         if expected in self._exact:
@@ -363,22 +364,21 @@ def _problems(
     if different:
         more = f", … {len(different) - 3} more" if len(different) > 3 else ""
         way = "" if port.index["loaded"] else "; the port was recorded without weights: record it with --port-weights"
-        yield f"{len(different)} weights differ from the reference's: {', '.join(different[:3])}{more}{way}"
+        differ = count(len(different), "weight", " differs", " differ")
+        yield f"{differ} from the reference's: {', '.join(different[:3])}{more}{way}"
     if not any(run.layers for run in runs):
         yield "nothing was compared"
-    gaps = (
-        (pairing.uncovered, "layers or parameters with no counterpart"),
-        (pairing.ambiguous, "layers with several counterparts of equal weights"),
-        (tuple(dict.fromkeys(name for run in runs for name in run.missing)), "calls that only the reference makes"),
-        (tuple(dict.fromkeys(name for run in runs for name in run.extra)), "calls that only the port makes"),
-        (reference.dead, "parameters that influence no output, so that a mistake in them is invisible"),
-    )
     yield from (f"{names}: equal now, they train apart" for names in weights.get("untied", ()))
-    for gap, what in gaps:
-        names = [name for name in gap if not any(fnmatch(name.partition(" #")[0], glob) for glob in accept)]
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            yield f"{len(names)} {what}: {', '.join(names[:3])}{more}; accept by name with --accept"
+    yield from open_gaps(
+        {
+            "uncovered": pairing.uncovered,
+            "ambiguous": pairing.ambiguous,
+            "left": tuple(dict.fromkeys(name for run in runs for name in run.missing)),
+            "added": tuple(dict.fromkeys(name for run in runs for name in run.extra)),
+            "dead": reference.dead,
+        },
+        accept,
+    )
 
 
 def _notes(port: Recording, reference: Recording, variant: str) -> Iterator[str]:

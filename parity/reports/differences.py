@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from converter.files.atomic import staged
+from converter.names import count
 from parity.reports.alignment.page import code, text
 from parity.reports.html.certificate import figure, list_reasons, summarise
 
@@ -31,7 +32,7 @@ def render_differences(content: Mapping[str, Any]) -> str:
         f"# What {code(name)} does otherwise than the {content['family']} reference",
         "",
         f"Every figure beyond its limit, gate by gate: `ccnet-parity certify`, R = {content['recurrence']}, "
-        f"ResNet-{content['depth']}, {content['num_classes']} classes, Paddle {versions.get('paddlepaddle')}.",
+        f"ResNet-{content['depth']}, {count(content['num_classes'], 'class')}, Paddle {versions.get('paddlepaddle')}.",
         "",
         f"**{content['verdict'].capitalize()}**: {text(summarise(content['gates']))}.",
         *(f"\n{text(note).capitalize()}." for note in content.get("notes", ())),

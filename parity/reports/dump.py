@@ -104,7 +104,8 @@ class Dump:
 
     def __init__(self, folder: Path) -> None:
         if not (folder / INDEX).exists():
-            raise ParityInputError(f"{folder}: not a dump of ccnet-parity (it has no {INDEX})")
+            fault = f"it has no {INDEX}" if folder.is_dir() else "no such folder"
+            raise ParityInputError(f"{folder}: neither a recording nor a dump of ccnet-parity ({fault})")
         index = read_document(folder / INDEX, SCHEMA, "index of a dump")
         self._archive = Archive(folder / TENSORS)
         self.probes: dict[Key, dict[str, Any]] = {_key(probe): probe for probe in index}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
@@ -19,8 +20,8 @@ from parity.verdicts.report import OUTPUT_SITE, Coverage, Layer, Report, name_bo
 
 WIDE = 120
 """Columns of a terminal from which tables have all of theirs."""
-REST, LEAST_REST = 58, 36
-"""What all but the layer takes in a table that has the most of its columns, and in one that has the fewest."""
+FLOAT32_ALONE = "in float32 alone there is no truth, and the limit finds gross faults only: compare in float64, too"
+"""Where float32 passed alone."""
 LISTED = 12
 """Failing probes shown one by one; the report file has all."""
 
@@ -38,8 +39,10 @@ def print_report(report: Report, console: Console | None = None) -> None:
         else _layer_table(report.layers, console.width)
     )
     if report.failures and len(report.layers) > LISTED:
-        console.print(f"first {min(LISTED, len(report.failures))} of {len(report.failures)} failing probes")
-        console.print(_layer_table(report.failures[:LISTED], console.width))
+        failing = list(_once(report.failures))
+        number = count(len(failing), "failing probe")
+        console.print(f"the first {LISTED} of {number}" if len(failing) > LISTED else number)
+        console.print(_layer_table(failing[:LISTED], console.width))
     if report.failures and not report.guilty:
         console.print(escape(f"{report.failures[0].name}: {report.failures[0].comparison.reason}"), soft_wrap=True)
     _print_gaps(report, console)
@@ -52,12 +55,20 @@ def print_report(report: Report, console: Console | None = None) -> None:
     if not report and report.incumbents:
         verdicts = (f"{name} {'passes' if said['passed'] else 'fails'}" for name, said in report.incumbents.items())
         console.print(f"other criteria on the float32 outputs: {', '.join(verdicts)}", soft_wrap=True)
+    _print_verdict(report, console)
+
+
+def _print_verdict(report: Report, console: Console) -> None:
+    """The last lines: passed or failed, why, and what is to be known of it."""
     console.print(f"[bold]{'PASSED' if report else 'FAILED'}[/bold]: {escape(report.summary)}", soft_wrap=True)
     if report.guilty:
         _print_reasons(report.guilty[0].reasons, console)
     if report.first_divergence is not None:
         needed = report.first_divergence.comparison.required_tolerance
-        console.print(f"the smallest limit that would have passed there: {needed:.1e}")
+        if math.isfinite(needed):
+            console.print(f"the smallest limit that would have passed there: {needed:.1e}")
+    if report and {layer.dtype for layer in report.layers} == {"float32"}:
+        console.print(FLOAT32_ALONE, soft_wrap=True)
 
 
 def _print_reasons(reasons: Iterable[str], console: Console) -> None:
@@ -74,7 +85,7 @@ def _weight_lines(report: Report) -> Iterator[str]:
         yield "the port came without weights: it was given the reference's, by the pairing"
     if "family" in weights:
         yield (
-            f"{weights['family']}, ResNet-{weights['depth']}, {weights['num_classes']} classes, "
+            f"{weights['family']}, ResNet-{weights['depth']}, {count(weights['num_classes'], 'class')}, "
             f"recurrence {report.settings.get('recurrence')}"
         )
     yield from (f"note: {note}" for note in weights.get("notes", ()))
@@ -82,7 +93,7 @@ def _weight_lines(report: Report) -> Iterator[str]:
         different, alone = len(weights["different"]), len(weights.get("alone", ()))
         said = "all equal bit for bit" if not different else f"{different} differ{'s' if different == 1 else ''}"
         converted = " after conversion" if "fold_rounding" in weights else ""
-        folded = (f"; {OPERATIONS[name]} in {count}" for name, count in weights.get("operations", {}).items())
+        folded = (f"; {OPERATIONS[name]} in {number}" for name, number in weights.get("operations", {}).items())
         rounding = weights.get("fold_rounding")
         yield (
             f"weights: {count(weights['tensors'], 'tensor')}, {said}{converted}{''.join(folded)}"
@@ -133,8 +144,10 @@ def _print_gaps(report: Report, console: Console) -> None:
     for what, names in gaps.items():
         for said, listed in (("accepted", _accepted(names, coverage)), ("not compared", _open(names, coverage))):
             if listed:
-                more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
-                console.print(f"{said}, {what}: {escape(', '.join(listed[:LISTED]))}{more}", soft_wrap=True)
+                few = len(listed) <= LISTED
+                number, shown = ("", listed) if few else (f"{len(listed)} ", list(collapse(listed)))
+                more = f" and {len(shown) - LISTED} more" if len(shown) > LISTED else ""
+                console.print(f"{said}, {number}{what}: {escape(', '.join(shown[:LISTED]))}{more}", soft_wrap=True)
     for problem in report.problems:
         console.print(f"problem: {escape(problem)}", soft_wrap=True)
 
@@ -174,7 +187,7 @@ def _stage_table(report: Report, width: int) -> Table:
         failures = sum(not layer.comparison for layer in layers)
         row = [*figures, str(failures or "")]
         table.add_row(escape(stage), *(row if narrow else [str(len(layers)), *row, escape(worst.name)]))
-    table.caption = "float64: greatest difference over RMS; float32: distance from the truth, in torch's own"
+    table.caption = "float64: Δ / RMS; float32: distance from the float64 truth over torch's own"
     return table
 
 
@@ -187,7 +200,8 @@ def _worst_figure(layers: list[Layer]) -> str:
         return ""
     comparison = max((layer.comparison for layer in layers), key=lambda comparison: comparison.required_tolerance)
     if comparison.noise_ratio is not None:
-        return f"{comparison.noise_ratio:.2f} ×" if comparison.noise_ratio < 1e4 else f"{comparison.noise_ratio:.0e} ×"
+        ratio = comparison.noise_ratio
+        return f"{ratio:.2f} ×" if ratio < 100 else f"{ratio:.0f} ×" if ratio < 1e4 else f"{ratio:.0e} ×"
     return f"{comparison.relative:.1e}"
 
 
@@ -206,18 +220,12 @@ HEADERS = {
 
 
 def _layer_table(layers: Iterable[Layer], width: int) -> Table:
-    """In narrow terminals the layer and its figure are what is left."""
+    """In narrow terminals the layer and its figure are what is left; names go on in the next line."""
     headers = next(headers for columns, headers in HEADERS.items() if width >= columns)
-    narrow = width < WIDE
-    room = max(20, width - (REST if "input" in headers else LEAST_REST)) if narrow else None
     table = Table(box=box.SIMPLE)
     for header in headers:
-        if header == "layer":
-            table.add_column(header, overflow="fold", width=room)
-        elif header == "input":
-            table.add_column(header, overflow="ellipsis", no_wrap=True, max_width=8 if narrow else None)
-        else:
-            table.add_column("ratio" if narrow and header == "noise ratio" else header, no_wrap=True)
+        title = "ratio" if width < WIDE and header == "noise ratio" else header
+        table.add_column(title, overflow="fold", no_wrap=header not in ("layer", "input"))
     for layer in _once(layers):
         cells = _cells(layer)
         table.add_row(*(cells[header] for header in headers))

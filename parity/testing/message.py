@@ -72,6 +72,6 @@ def _hint(report: Report) -> Iterator[str]:
     different = weights.get("different", ())
     if different and len(different) == weights.get("tensors"):
         yield (
-            f"Hint: all {len(different)} weights differ. Load them, or, if the port is fresh, call assert_same with "
+            "Hint: none of the weights is the reference's. Load them, or, if the port is fresh, call assert_same with "
             "copy_weights=True"
         )

@@ -20,6 +20,8 @@ Values = Any
 
 PIECE = 1 << 18
 """Elements per piece: small enough that the passes after the first find it in the cache."""
+REFERENCES = "cannot be judged: the reference's "
+"""Before what is the matter with the expected tensor; what is with the actual one follows its name at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +117,7 @@ def find_mismatch(actual: Values, expected: Values) -> str:
     if name_dtype(actual) != name_dtype(expected):
         return f"dtype {name_dtype(actual)}, expected {name_dtype(expected)}"
     if 0 in expected.shape:
-        return "empty output, which proves nothing"
+        return "is empty, which proves nothing"
     return ""
 
 
@@ -218,17 +220,17 @@ def _distance(values: Array, exact: Array) -> float:
 
 
 def _not_finite(actual: Array, expected: Array) -> str:
-    for name, values in (("the port's", actual), ("the reference's", expected)):
+    for whose, values in (("", actual), (REFERENCES, expected)):
         if not np.isfinite(values).all():
-            return f"{name} output has NaN or infinite values"
+            return f"{whose}has NaN or infinite values"
     return ""
 
 
 def _constant(actual: Array, expected: Array) -> str:
-    for name, values in (("the port's", actual), ("the reference's", expected)):
+    for whose, values in (("", actual), (REFERENCES, expected)):
         sample = values[:: 1 + len(values) // 1024]  # of all channels: mostly it tells
         if len(values) > 1 and all((part == values[0]).all() for part in (sample, values)):
-            return f"{name} output is constant ({values[0]:g}), which proves nothing"
+            return f"{whose}is constant ({values[0]:g}), which proves nothing"
     return ""
 
 

@@ -73,7 +73,7 @@ def test_a_split_without_labels(root, split, message):
 
 
 @pytest.mark.parametrize(
-    ("lost", "message"), [(label_path, "1 pictures without labels"), (image_path, "1 labels without a picture")]
+    ("lost", "message"), [(label_path, "1 picture without labels"), (image_path, "1 label without a picture")]
 )
 def test_unpaired_files(root, lost, message):
     lost(root).unlink()

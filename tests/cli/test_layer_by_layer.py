@@ -89,7 +89,7 @@ def test_dump_and_compare(official, wrong, converted, tmp_path):
     result = call("ccnet-parity", "compare", bad / "paddle", good / "torch", "--json")
     assert result.returncode == 1
     assert json.loads(result.stdout)["first_divergence"]["path"] == "head.refine.conv"
-    assert_one_line_error(call("ccnet-parity", "compare", good, good), 2, "not a dump")
+    assert_one_line_error(call("ccnet-parity", "compare", good, good), 2, "neither a recording nor a dump")
 
 
 def test_exported_reproduction_shows_the_fault(official, wrong, tmp_path):

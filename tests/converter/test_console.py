@@ -50,3 +50,13 @@ def test_a_terminal_breaks_no_word_and_a_pipe_no_line() -> None:
     stream = io.StringIO()
     PlainConsole(file=stream, width=80, force_terminal=False).print(line, soft_wrap=True)
     assert stream.getvalue() == f"{line}\n"
+
+
+def test_a_name_that_is_too_long_goes_on_after_a_dot() -> None:
+    table = Table("layer", "figure", box=None)
+    table.columns[1].no_wrap = True
+    table.add_row("[bold]backbone[/bold].stage{1…4}.{0…22}.reduce.conv", "1.0e-05")
+    stream = io.StringIO()
+    PlainConsole(file=stream, width=32).print(table)
+    rows = [line.split() for line in stream.getvalue().splitlines()]
+    assert rows == [["layer", "figure"], ["backbone.stage{1…4}.", "1.0e-05"], ["{0…22}.reduce.conv"]]

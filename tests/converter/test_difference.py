@@ -115,7 +115,7 @@ def test_missing_and_foreign_tensors(official: Path, tmp_path: Path) -> None:
     assert not difference
     assert (difference.only_left, difference.only_right) == (("head.attention.gamma",), ("extra.weight",))
     text = printed(difference)
-    assert f"only in {official}: 1: head.attention.gamma" in text
+    assert f"1 only in {official}: head.attention.gamma" in text
     assert "0 different, 2 missing" in text
 
 

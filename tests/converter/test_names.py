@@ -48,3 +48,4 @@ def test_numbers_and_words_agree() -> None:
     assert count(1, "weight", " differs", " differ") == "1 weight differs"
     assert count(2, "weight", " differs", " differ") == "2 weights differ"
     assert count(0, "probe") == "0 probes"
+    assert count(2, "class") == "2 classes"

@@ -17,14 +17,15 @@ from tests.workspace import make_workspace
 
 ROOT = Path(__file__).parents[2]
 ALL = "CCNET_ALL_LINES" in os.environ
-PAGES = ("README.md", *(f"docs/{name}.md" for name in ("evaluation", "families", "files", "harness", "certificate")))
+NAMES = ("evaluation", "families", "files", "harness", "recordings", "ci", "certificate")
+PAGES = ("README.md", *(f"docs/{name}.md" for name in NAMES))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ELSEWHERE = {
     r"certify|verify": "takes minutes; tests/parity/certify runs every gate, tests/cli/test_certify.py the commands",
     r"--nproc-per-node|paddle\.distributed\.launch": "needs several GPUs; tests/cli/test_eval.py starts two processes",
 }
-SLOW = re.compile(r"mine\.pdparams|--reference|--layer-by-layer|cityscapes/ --torch")
-"""What `make lines` runs beside the rest: two minutes."""
+SLOW = re.compile(r"mine\.pdparams|--reference|--layer-by-layer|cityscapes/ --torch|compare port/")
+"""What `make lines` runs beside the rest: three minutes."""
 FAILING = "mistaken_ccnet.py"
 
 
@@ -55,8 +56,15 @@ def test_every_line_runs(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> No
             continue
         if not HAS_PADDLESEG and re.search("ccnet-seg|--config", line):
             continue
-        result = call(*shlex.split(line))
+        result = call(*shlex.split(line, comments=True))
         assert result.returncode == (1 if FAILING in line else 0), f"{line}\n{result.stdout[-2000:]}{result.stderr}"
+
+
+def test_code_and_configs_that_a_line_names_are_there(workspace: Path) -> None:
+    named = {word.partition(":")[0] for line in LINES for word in shlex.split(line, comments=True)}
+    files = [name for name in named if name.endswith((".py", ".yml", ".npz", ".png"))]
+    assert len(files) > 5
+    assert not [name for name in files if not (workspace / name).exists()]
 
 
 def test_there_are_lines_and_each_exception_is_one() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from converter.names import count
 from parity.certify.augmentations import compare_draws
 from parity.certify.causes.charts import explain_charts
 from parity.certify.causes.engine import Asked, distance, explain
@@ -97,7 +98,7 @@ def _charts(subject: Subject, source: Source) -> Evidence:
 
     if len(actual) < FEWEST and not lost:
         raise NotRunError(
-            f"{len(actual)} charts in {PATIENCE:g} seconds are too few to say anything: the loader is slow"
+            f"{count(len(actual), 'chart')} in {PATIENCE:g} seconds: too few to say anything, the loader is slow"
         )
     if len(actual) < FEWEST:
         reason = "a chart of which fewer than two borders are seen, or whose labels are not its own, says nothing"

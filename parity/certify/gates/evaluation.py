@@ -10,6 +10,7 @@ import numpy as np
 from cityscapes.confusion import Score, count_confusion
 from cityscapes.labels import IGNORED, NUM_CLASSES
 from cityscapes.protocols import prepare, protocol_for
+from converter.names import count
 from parity.certify.causes.engine import Asked, explain
 from parity.certify.causes.metrics import Case, propose_metrics, propose_tables
 from parity.certify.causes.pixels import propose_pixels
@@ -61,7 +62,7 @@ def validation_data(subject: Subject) -> Evidence:
             reason="a split without labels proves nothing",
         ),
     ]
-    remarks = [f"{len(samples)} pictures of {subject.dataset.name}"]
+    remarks = [f"{count(len(samples), 'picture')} of {subject.dataset.name}"]
     return Evidence(checks=checks, remarks=remarks, explain=lambda: _explain(subject, ours, theirs))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from converter.names import count
 from parity.certify.causes.initial import explain_initial
 from parity.certify.gate import Check, Evidence, NotRunError
 from parity.certify.limits import DISTRIBUTION, DISTRIBUTION_REASON, EXACT, EXACT_REASON
@@ -33,7 +34,7 @@ def run(subject: Subject) -> Evidence:
     constant = sum(_is_constant(array) for array in ours.values())
     return Evidence(
         checks=checks,
-        remarks=[f"{len(ours) - constant} parameters drawn, {constant} constant"],
+        remarks=[f"{count(len(ours) - constant, 'parameter')} drawn, {constant} constant"],
         explain=lambda: explain_initial(ours, theirs, _compare),
     )
 

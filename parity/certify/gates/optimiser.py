@@ -13,6 +13,7 @@ from zlib import crc32
 
 import numpy as np
 
+from converter.names import count
 from parity.certify.causes.engine import Asked, explain
 from parity.certify.causes.readings import explain_settings
 from parity.certify.causes.schedules import propose_schedules
@@ -58,8 +59,9 @@ def regularisation(subject: Subject) -> Evidence:
     folded = {**reference.folded, **port.folded}
     if folded:
         remarks.append(
-            f"{len(folded)} scales are |weight| + {max(folded.values()):.0e} on one side: the rules are compared on "
-            "equal values; in training that epsilon decays too, and a negative weight's gradient has the other sign"
+            f"{count(len(folded), 'scale', ' is', ' are')} |weight| + {max(folded.values()):.0e} on one side: rules "
+            "are compared on equal values; in training that epsilon decays too, and a negative weight's gradient has "
+            "the other sign"
         )
     return Evidence(checks=[check, *checks], remarks=remarks, explain=lambda: _explain(subject, compared, decay=True))
 

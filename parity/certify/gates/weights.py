@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from converter.names import count
 from converter.operations import OPERATIONS
 from parity.certify.gate import Check, Evidence
 from parity.certify.limits import EXACT, EXACT_REASON
@@ -26,7 +27,7 @@ def run(subject: Subject) -> Evidence:
     ]
     if not subject.has_port:
         checks.append(_count("tensors that do not come back bit for bit", _lost(subject)))
-    return Evidence(checks=checks, remarks=[f"{len(weights.torch)} tensors"])
+    return Evidence(checks=checks, remarks=[count(len(weights.torch), "tensor")])
 
 
 def _of_a_users_reference(subject: Subject) -> Evidence:

@@ -40,7 +40,7 @@ ENGLISH: Mapping[str, str] = {
     "isolated": "isolated",
     "free": "free-running",
     "failures": "failed",
-    "limits": "float64: greatest difference over the RMS, limit {}; float32: distance from the float64 truth in the "
+    "limits": "float64: greatest difference over the RMS, limit {}; float32: distance from the float64 truth over the "
     "reference's own, limit {} ×. Isolated, each layer is given the reference's input.",
     "float32 alone": "float32 alone, without a float64 truth: greatest difference over the RMS, limit {}.",
     "float64 alone": "float64: greatest difference over the RMS, limit {}. Isolated, each layer is given the "

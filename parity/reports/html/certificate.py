@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from converter.files.atomic import staged
+from converter.names import count
 from parity.environment.describe import list_facts
 from parity.reports.html.render import TEMPLATES
 
@@ -34,7 +35,7 @@ def render(content: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": figure, "facts": list_facts, "reasons": list_reasons}
+    environment.filters |= {"figure": figure, "facts": list_facts, "reasons": list_reasons, "counted": count}
     curves = {name: values for name, values in content["curves"].items() if values and None not in values}
     return environment.get_template("certificate.html.j2").render(
         content=content,

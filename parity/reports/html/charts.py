@@ -120,9 +120,9 @@ def _value(layer: Layer | None, *, has_truth: bool) -> float | None:
 def _note(layers: Sequence[Layer], limit: float) -> str:
     failures = sum(not layer.comparison for layer in layers)
     needed = max(layers, key=badness).comparison.required_tolerance
-    count = f"{failures} of {len(layers)} fail" if failures else f"all {len(layers)} pass"
+    verdict = f"{failures} of {len(layers)} failed" if failures else f"{len(layers)} of {len(layers)} passed"
     worst = f"worst {figure(needed)}" if math.isfinite(needed) else "some cannot be compared"
-    return f"{count}, {worst} (limit {limit:g})"
+    return f"{verdict}, {worst} (limit {limit:g})"
 
 
 def _fit(values: Iterable[float | None]) -> Scale:

@@ -27,7 +27,7 @@ from parity.reports.html.probes import (
     split_stages,
 )
 from parity.verdicts.comparison import Comparison
-from parity.verdicts.report import Layer, Report
+from parity.verdicts.report import Layer, Report, name_both
 from twins.namespaces import ROOT
 
 TEMPLATES = [Path(__file__).parent, ROOT / "cityscapes" / "html"]
@@ -36,8 +36,8 @@ MOST_MEASUREMENTS = 12_000
 """In the page, about 1.2 MB. With more, the page has each probe's worst input only; the JSON has all."""
 
 GAPS = {
-    "unpaired_reference": ("only in torch", "modules or calls that have no counterpart in Paddle: not compared"),
-    "unpaired_port": ("only in Paddle", "modules or calls that have no counterpart in torch: not compared"),
+    "unpaired_reference": ("only in the reference", "no counterpart in the port: not compared"),
+    "unpaired_port": ("only in the port", "no counterpart in the reference: not compared"),
     "uncovered": ("uncovered", "layers or parameters that only one side has"),
     "ambiguous": ("ambiguous", "layers with several possible counterparts of equal weights"),
     "uncalled": ("never called", "paired, but no forward pass reached them"),
@@ -80,7 +80,7 @@ def render(report: Report, attention: AttentionMaps | None = None) -> str:
 
 def headline(report: Report) -> str:
     """The verdict in one sentence, without figures."""
-    names = list(dict.fromkeys(guilty.path or NETWORK for guilty in report.guilty))
+    names = list(dict.fromkeys(name_both(guilty.port, guilty.path) for guilty in report.guilty))
     if not names:
         return report.summary[:1].upper() + report.summary[1:]
     if len(names) == 1:
@@ -100,7 +100,7 @@ def _facts(report: Report) -> list[str]:
     facts = [
         str(weights.get("family", "")),
         f"ResNet-{weights['depth']}" if "depth" in weights else "",
-        f"{weights['num_classes']} classes" if "num_classes" in weights else "",
+        count(weights["num_classes"], "class") if "num_classes" in weights else "",
         f"recurrence {settings['recurrence']}" if settings.get("recurrence") is not None else "",
         f"{count(len(report.layers), 'comparison')} of {count(len(report.coverage.paired), 'module')}",
         f"{'input' if len(inputs) == 1 else 'inputs'} {', '.join(inputs)}" if inputs else "no input",
@@ -193,7 +193,8 @@ def _particulars(report: Report) -> list[tuple[str, str]]:
     if "tensors" in weights:
         different = weights["different"]
         equal = "all equal, bit for bit, after conversion"
-        lines.append(("weights", f"{weights['tensors']} tensors, {f'{len(different)} differ' if different else equal}"))
+        said = f"{len(different)} differ{'s' * (len(different) == 1)}" if different else equal
+        lines.append(("weights", f"{count(weights['tensors'], 'tensor')}, {said}"))
     if weights.get("different"):
         lines.append(("different weights", ", ".join(weights["different"])))
     if "fold_rounding" in weights:

@@ -39,7 +39,7 @@ def test_rows_of_a_packed_tensor() -> None:
 def test_problems_say_on_which_side() -> None:
     exchange = Exchange(transfers=(), lost=("a.weight",), untied=("b and c are one",))
     assert exchange.problems("own.pth") == {
-        "of own.pth have no counterpart in the port": ("a.weight",),
+        "of own.pth without a counterpart in the port": ("a.weight",),
         "shared on one side and not on the other": ("b and c are one",),
     }
     assert Exchange(transfers=(), constants=("positions",), own=("limits",)).problems("own.pth") == {}

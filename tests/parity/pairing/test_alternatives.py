@@ -66,6 +66,45 @@ def test_a_key_registered_before_its_query(tmp_path, monkeypatch, scale, passed)
         assert {guilty["path"] for guilty in report["guilty"]} == {"2"}
 
 
+STRIDED = """
+from {framework} import nn
+
+class Net(nn.{module}):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.{conv}(3, 4, 3), nn.{conv}(4, 4, 3, stride=2)
+        self.left, self.right = nn.{norm}(4), nn.{norm}(4)
+
+    def forward(self, x):
+        x = nn.functional.leaky_relu(self.left(self.one(x)), {slope})
+        n, c, h, w = (wide := self.two(x)).shape
+        return self.right(wide).reshape({shape})
+
+def build():
+    return Net()
+"""
+
+
+def test_a_port_that_cannot_run_with_its_layers_exchanged_is_accused_all_the_same(tmp_path, monkeypatch):
+    """The norms have one shape, and get pictures of two sizes: exchanged, the port's own code raises."""
+    monkeypatch.chdir(tmp_path)
+    torchs = {
+        "framework": "torch",
+        "module": "Module",
+        "conv": "Conv2d",
+        "norm": "BatchNorm2d",
+        "slope": 0.1,
+        "shape": "n, c * h, w",
+    }
+    paddles = {"framework": "paddle", "module": "Layer", "conv": "Conv2D", "norm": "BatchNorm2D", "slope": 0.2}
+    (tmp_path / "strided_reference.py").write_text(STRIDED.format(**torchs))
+    (tmp_path / "strided_port.py").write_text(STRIDED.format(**paddles, shape="[n, c * h, w]"))
+    files = ("--reference", "strided_reference.py:build", "--port", "strided_port.py:build")
+    result = call("ccnet-parity", *files, "--input-size", "11,9", "--json")
+    assert result.returncode == 1, result.stderr
+    assert {guilty["path"] for guilty in json.loads(result.stdout)["guilty"]} == {""}
+
+
 def test_only_near_what_is_accused_and_not_without_end():
     reference = nn.Sequential(*(nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(3))) for _ in range(2)))
     port = paddle.nn.Sequential(

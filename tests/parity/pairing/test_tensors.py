@@ -95,6 +95,17 @@ class Scaled(nn.Module):
         self.before, self.after = (nn.Parameter(self.conv.weight.new_ones(1)) for _ in range(2))
 
 
+@pytest.mark.parametrize(("gamma", "copied"), [(0.0, True), (1.0, True), (0.7, False)])
+def test_a_number_that_both_begin_with_is_no_weight_that_was_loaded(gamma, copied):
+    reference = Scaled()
+    port = paddle.nn.LayerList([pnn.Conv2D(3, 4, 1)])
+    for path in ("before", "after"):
+        getattr(reference, path).data.fill_(gamma)
+        port.add_parameter(path, port.create_parameter([1], default_initializer=pnn.initializer.Constant(gamma)))
+    _, summary = match_port(reference, port, {"conv": "0"})
+    assert summary["copied"] is copied
+
+
 class Unlike(pnn.Layer):
     """Its scales have the given names."""
 

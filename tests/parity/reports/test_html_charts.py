@@ -39,7 +39,7 @@ def test_chart_draws_the_worst_input_and_what_has_no_figure():
     assert panel.heights == [panel.scale.height(1e-5), OFF, ZERO]
     assert panel.dots == f"M2.5 {ZERO:g}h0"
     assert panel.failing.count("M") == panel.stems.count("M") == 2
-    assert panel.note == "2 of 3 fail, some cannot be compared (limit 1e-10)"
+    assert panel.note == "2 of 3 failed, some cannot be compared (limit 1e-10)"
 
 
 def test_float32_is_drawn_against_the_noise_floor():

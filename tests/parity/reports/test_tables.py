@@ -55,6 +55,13 @@ def test_what_is_accepted_is_told_from_what_is_not_compared() -> None:
     assert "not compared, layers of the port without a counterpart: other" in lines
 
 
+def test_many_names_are_collapsed() -> None:
+    report, _ = make_report(healthy=True)
+    names = [f"stage{stage}.{block}.relu" for stage in (1, 2) for block in range(9)]
+    lines = printed(replace(report, coverage=replace(report.coverage, unpaired_port=tuple(names))))
+    assert "not compared, 18 layers of the port without a counterpart: stage{1…2}.{0…8}.relu" in lines
+
+
 def test_a_mismatch_says_how_many_elements_are_beyond_the_limit() -> None:
     text = " ".join(printed(make_report(healthy=False)[0]))
     assert "elements beyond it" in text
@@ -83,5 +90,11 @@ def test_what_was_tried_and_measured_stands_there_where_no_cause_is_found() -> N
 def test_60_columns_have_room_for_whole_figures() -> None:
     lines = printed(make_report(healthy=False)[0], 60)
     verdict = next(number for number, line in enumerate(lines) if line.startswith("also"))
-    assert not any("…" in line for line in lines[:verdict])
+    assert not any("…" in line for line in lines[:verdict] if line.startswith("  "))
     assert all(len(line.rstrip()) <= 60 for line in lines[:verdict] if line.startswith("  "))
+
+
+def test_float32_alone_is_said_to_find_gross_faults_only() -> None:
+    report, _ = make_report(healthy=True)
+    alone = replace(report, layers=tuple(layer for layer in report.layers if layer.dtype == "float32"))
+    assert printed(alone)[-1].startswith("in float32 alone there is no truth")

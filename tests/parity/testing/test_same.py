@@ -105,21 +105,21 @@ def test_float32_alone_says_how_far_from_the_truth():
 def test_weights_that_were_given_are_never_replaced(factor):
     """All of them wrong: a copy would hide it."""
     reference = TorchNet()
-    with pytest.raises(AssertionError, match="weights differ"):
+    with pytest.raises(AssertionError, match=r"weights? differs?"):
         assert_same(reference, loaded(PaddleNet(), reference, factor), IMAGES)
-    with pytest.raises(AssertionError, match="weights differ"):
+    with pytest.raises(AssertionError, match=r"weights? differs?"):
         assert_same(TorchLinear(), loaded(PaddleLinear(), TorchLinear(), factor), np.ones((2, 5)))
 
 
 def test_a_port_of_which_nothing_tells_whether_it_is_fresh_is_left_and_the_way_out_is_said():
     inputs = IMAGES[0, 0, :5, :5]
-    with pytest.raises(AssertionError, match=r"Hint: all 1 weights differ.*copy_weights=True"):
+    with pytest.raises(AssertionError, match=r"Hint: none of the weights is.*copy_weights=True"):
         assert_same(TorchLinear(), PaddleLinear(), inputs)
     assert assert_same(TorchLinear(), PaddleLinear(), inputs, copy_weights=True)
 
 
 def test_a_fresh_port_is_left_where_asked():
-    with pytest.raises(AssertionError, match="weights differ"):
+    with pytest.raises(AssertionError, match=r"weights? differs?"):
         assert_same(TorchNet(), PaddleNet(), IMAGES, copy_weights=False)
 
 

@@ -11,5 +11,6 @@ COMMANDS = {"convert": start.convert, "eval": start.evaluate, "parity": start.pa
 if __name__ == "__main__":
     name = sys.argv.pop(1) if len(sys.argv) > 1 else ""
     if name not in COMMANDS:
-        sys.exit(f"usage: python -m ccnet_cli {'|'.join(COMMANDS)} …")
+        print(f"usage: python -m ccnet_cli {'|'.join(COMMANDS)} …", file=sys.stderr)
+        sys.exit(2)
     COMMANDS[name]()

@@ -14,7 +14,7 @@ from ccnet_cli.evaluate import evaluate
 from ccnet_cli.parity import compare, mutants, parity
 from ccnet_cli.record import record
 
-__all__ = ["convert", "evaluate", "parity_main", "seg_main"]
+__all__ = ["convert", "convert_main", "evaluate", "evaluate_main", "parity_main", "seg_main"]
 
 SUBCOMMANDS = {
     "certify": certify,
@@ -34,6 +34,16 @@ def _add_version(*commands: click.Command) -> None:
 
 
 _add_version(convert, evaluate, parity, *SUBCOMMANDS.values())
+
+
+def convert_main() -> None:
+    """`ccnet-convert`, called so however it was started."""
+    convert.main(prog_name="ccnet-convert")
+
+
+def evaluate_main() -> None:
+    """`ccnet-eval`, likewise."""
+    evaluate.main(prog_name="ccnet-eval")
 
 
 def parity_main() -> None:

@@ -19,12 +19,12 @@ from ccnet_cli.interruption import INTERRUPTION
 
 def convert() -> None:
     """`ccnet-convert`."""
-    _run("convert")
+    _run("convert_main")
 
 
 def evaluate() -> None:
     """`ccnet-eval`."""
-    _run("evaluate")
+    _run("evaluate_main")
 
 
 def parity() -> None:

@@ -54,7 +54,13 @@ def test_every_command_has_a_version(name: str) -> None:
 def test_every_command_as_a_module(name: str) -> None:
     command = [sys.executable, "-m", "ccnet_cli", name, "--version"]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    assert version("ccnet-parity") in result.stdout
+    assert result.stdout == f"ccnet-{name} {version('ccnet-parity')}\n"
+
+
+def test_a_module_without_a_command_is_bad_input() -> None:
+    result = subprocess.run([sys.executable, "-m", "ccnet_cli"], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 2
+    assert "convert|eval|parity|seg" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,16 @@ from typing import Any
 
 import click
 
-from ccnet_cli.common import Command, PathType, family_option, json_option, phases, reading_options, reports_errors
+from ccnet_cli.common import (
+    Command,
+    PathType,
+    family_option,
+    json_option,
+    phases,
+    reading_options,
+    reports_errors,
+    say_above,
+)
 from converter.names import count
 from recipe.recipe import LOSSES
 
@@ -173,7 +182,7 @@ def certify(
 def _say(outcome: Any) -> None:
     """A finished gate, above the progress bar."""
     if outcome.verdict != "not asked for":
-        click.echo(f"{outcome.name}: {outcome.verdict}, {outcome.seconds:.0f} s", err=True)
+        say_above(f"{outcome.name}: {outcome.verdict}, {outcome.seconds:.0f} s")
 
 
 @click.command(

@@ -15,7 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ccnet_cli.interruption import INTERRUPTION
 from converter import Reading
-from converter.console import PlainConsole, printable
+from converter.console import PlainConsole
 from converter.errors import ConverterError, InputError
 from converter.files.atomic import remove_unfinished
 from twins.processor import configure_processor
@@ -80,12 +80,17 @@ def reports_errors(interrupted: str = "interrupted") -> Callable[[Command], Comm
             if INTERRUPTION.number:  # whatever was made of it on the way
                 code = INTERRUPTION.exit_code
             remove_unfinished()
-            click.echo(f"error: {printable(line)}", err=True)
+            say_error(line)
             sys.exit(code)
 
         return wrapper  # type: ignore[return-value]
 
     return decorate
+
+
+def say_error(line: str) -> None:
+    """One line on standard error; on a terminal, whose edge would break a word, as many as it takes."""
+    PlainConsole(stderr=True).print(f"error: {line}", soft_wrap=True, markup=False)
 
 
 def _explain(error: OSError) -> str:
@@ -127,6 +132,11 @@ def phases() -> Iterator[Callable[[str], None]]:
             started = True
 
         yield begin
+
+
+def say_above(sentence: str) -> None:
+    """On standard error, above a progress bar, which `click.echo` would write into."""
+    print(sentence, file=sys.stderr)
 
 
 def parse_size(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ccnet_cli.common import phases
+from ccnet_cli.common import phases, say_error
 
 TWINS = {"keys": "--to", "dtype": "--dtype", "align_corners": "--align-corners"}
 """Options of a target for the twins alone; a port has its own names and dtypes."""
@@ -32,7 +32,7 @@ def convert_for_port(source: Path, target: Path, as_json: bool, **options: Any) 
     else:
         tables.print_port_conversion(conversion, target)
     if not conversion:
-        click.echo(f"error: {target}: not written, for the port does not compute what the reference does", err=True)
+        say_error(f"{target}: not written, for the port does not compute what the reference does")
     return 0 if conversion else 1
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ccnet_cli.common import PathType, parse_size, phases, reading_options, reports_errors
+from ccnet_cli.common import PathType, parse_size, phases, reading_options, reports_errors, say_above
 
 
 @click.command(
@@ -56,5 +56,5 @@ def record(**options: Any) -> None:
     from parity.recordings.command import Options, run
 
     with phases() as progress:
-        run(Options(progress=progress, say=lambda sentence: click.echo(sentence, err=True), **options))
+        run(Options(progress=progress, say=say_above, **options))
     click.echo(f"recorded: {Path(options['out'])}")

@@ -41,6 +41,24 @@ def test_the_layout_is_paddlesegs(exported: Path) -> None:
     assert Path(parsed.params).is_file()
 
 
+def test_an_export_that_fails_leaves_the_one_before(
+    exported: Path, settings: list[str], weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(exported, tmp_path / "model")
+    (tmp_path / "model" / "deploy.yaml").write_text("of before")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    line = ("export", *settings, "--model_path", weights, "--save_dir", tmp_path / "model")
+    monkeypatch.setattr("paddleseg_port.export.measure_rounding", lambda *_: float("nan"))
+    monkeypatch.setattr("paddleseg_port.export.np.array_equal", lambda *_: False)
+    result = run(*line)
+    assert result.exit_code == 1
+    assert "nothing was written" in result.stderr
+    monkeypatch.setattr("converter.files.atomic.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
+    assert "no space left on the device" in refuse(*line)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 @pytest.mark.parametrize("onednn", [False, True])
 def test_exported_and_eager_predictions_are_identical(
     onednn: bool, exported: Path, predicted: Path, dataset: Path, tmp_path: Path
@@ -72,7 +90,7 @@ def test_another_prediction_is_a_failure(exported: Path, predicted: Path, datase
     assert result.exit_code == 1
     assert "gives 1 of 8192 pixels another class" in result.stderr
     missing = ["--save_dir", tmp_path / "out", "--expected", tmp_path / "out"]
-    shutil.rmtree(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
     images = ["--image_path", dataset / "leftImg8bit" / "val"]
     assert "has 0 files called" in refuse("infer", "--config", exported / "deploy.yaml", *images, *missing)
 

@@ -72,7 +72,7 @@ def staged(*targets: Path, replace: bool = True) -> Iterator[list[Path]]:
 @contextmanager
 def staged_folder(target: Path) -> Iterator[Path]:
     """A new folder beside `target`, which takes its place, as `staged` does it, when the block succeeds."""
-    target, token = target.resolve(), make_token()
+    target, token = Path(os.path.realpath(target)), make_token()
     try:
         make_folder(target.parent)
         with scratch_folder(target, token) as path:

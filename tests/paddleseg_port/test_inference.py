@@ -95,6 +95,29 @@ def test_another_prediction_is_a_failure(exported: Path, predicted: Path, datase
     assert "has 0 files called" in refuse("infer", "--config", exported / "deploy.yaml", *images, *missing)
 
 
+def test_a_prediction_takes_the_place_of_nothing(
+    exported: Path, settings: list[str], weights: Path, dataset: Path, tmp_path: Path
+) -> None:
+    picture = next((dataset / "leftImg8bit" / "val").rglob("*.png"))
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    for name in ("in/a.png", "in/deep/a.png", "b.jpg", "b.png"):
+        shutil.copy(picture, tmp_path / name)
+    (tmp_path / "in" / "list.txt").write_text("../b.png")
+    (tmp_path / "list.txt").write_text("b.jpg\nb.png")
+    infer = ("infer", "--config", exported / "deploy.yaml")
+    predict = ("predict", *settings, "--model_path", weights)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    for line, given, save_dir, said in (
+        (infer, "b.png", ".", "would take a picture's place"),
+        (infer, "in", "out", "has the same prediction"),
+        (infer, "list.txt", "out", "has the same prediction"),
+        (predict, "list.txt", "out", "has the same prediction"),
+        (predict, "in/list.txt", "out", "would lie outside"),
+    ):
+        assert said in refuse(*line, "--image_path", tmp_path / given, "--save_dir", tmp_path / save_dir)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+
+
 def test_a_picture_of_another_size_than_the_exported_one_is_one_line(
     settings: list[str], weights: Path, dataset: Path, tmp_path: Path
 ) -> None:

@@ -146,7 +146,7 @@ def certify(
     from parity.certify.run import certify as run_gates
     from parity.certify.tables import print_certificate
     from parity.environment.switches import without_tf32
-    from parity.reports.folder import try_folder
+    from parity.reports.folder import try_outputs
     from parity.reports.junit import write_certificate_junit
 
     if (
@@ -160,9 +160,7 @@ def certify(
         minutes = count(estimate_minutes(chosen, int(depth)), "minute")
         click.echo(f"{count(len(chosen), 'gate')}, about {minutes} on two cores", err=True)
         options["on_outcome"] = _say
-    for folder in (reprod_log, None if junit is None else junit.parent):
-        if folder is not None:
-            try_folder(folder)
+    try_outputs(reprod_log, junit=junit)
     with phases() as progress, without_tf32(options["device"] == "gpu" and not keep_tf32):
         certificate = run_gates(
             Options(depth=int(depth), progress=progress, keep_arrays=reprod_log is not None, **options)
@@ -199,12 +197,12 @@ def _say(outcome: Any) -> None:
 def verify(certificate: Path, weights: Path, junit: Path | None, signers: Path | None, as_json: bool) -> None:
     """Tell whether CERTIFICATE speaks of a weights file, by its SHA-256, what it says, and what changed since."""
     from parity.certify.certificate import verify as look_up
-    from parity.reports.folder import try_folder
+    from parity.reports.folder import try_outputs
     from parity.reports.junit import write_verification_junit
 
+    try_outputs(junit=junit)
     found = look_up(certificate, weights, signers)
     if junit is not None:
-        try_folder(junit.parent)
         write_verification_junit(junit, found.to_json())
     if as_json:
         click.echo(json.dumps(found.to_json()))

@@ -57,29 +57,18 @@ def reports_errors(interrupted: str = "interrupted") -> Callable[[Command], Comm
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            from cityscapes.errors import EvaluationError
-            from parity.errors import ParityInputError
-
             configure_processor()
             INTERRUPTION.install(interrupted)
             try:
                 check_files(kwargs.values())
                 return command(*args, **kwargs)
-            except ModuleNotFoundError as error:
-                if error.name not in FRAMEWORKS:
+            except (Exception, KeyboardInterrupt) as error:
+                remove_unfinished()
+                code, line = _explain(error, interrupted)
+                if INTERRUPTION.number:  # whatever was made of it on the way
+                    code, line = INTERRUPTION.exit_code, interrupted
+                elif not code:
                     raise
-                code, line = 2, f"{error.name} is not installed, which this needs; see ccnet-parity doctor"
-            except KeyboardInterrupt:
-                code, line = INTERRUPTION.exit_code, interrupted
-            except (ConverterError, EvaluationError, ParityInputError) as error:
-                code, line = error.exit_code, str(error)
-            except OSError as error:
-                code, line = 2, _explain(error)
-            except MemoryError:
-                code, line = 2, "there is not enough memory; give a smaller input, or leave other programs out"
-            if INTERRUPTION.number:  # whatever was made of it on the way
-                code = INTERRUPTION.exit_code
-            remove_unfinished()
             say_error(line)
             sys.exit(code)
 
@@ -93,9 +82,26 @@ def say_error(line: str) -> None:
     PlainConsole(stderr=True).print(f"error: {line}", soft_wrap=True, markup=False)
 
 
-def _explain(error: OSError) -> str:
-    name = error.filename2 or error.filename
-    return f"{f'{name}: ' if name else ''}{error.strerror or error}"
+def _explain(error: BaseException, interrupted: str) -> tuple[int, str]:
+    """Exit code and line for a user's mistake, what the system refuses, or an interruption; code 0 for what is neither,
+    or is click's to show."""
+    from cityscapes.errors import EvaluationError
+    from parity.errors import ParityInputError
+
+    if isinstance(error, ModuleNotFoundError) and error.name in FRAMEWORKS:
+        return 2, f"{error.name} is not installed, which this needs; see ccnet-parity doctor"
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTION.exit_code, interrupted
+    if isinstance(error, ConverterError | EvaluationError | ParityInputError):
+        return error.exit_code, str(error)
+    if isinstance(error, OSError):
+        name = error.filename2 or error.filename
+        return 2, f"{f'{name}: ' if name else ''}{error.strerror or error}"
+    if isinstance(error, MemoryError):
+        return 2, "there is not enough memory; give a smaller input, or leave other programs out"
+    if isinstance(error, EOFError):  # which click would take for the end of what is typed
+        return 2, f"a file ends too early{f': {error}' if str(error) else ''}"
+    return 0, ""
 
 
 def check_files(values: Iterable[Any]) -> None:

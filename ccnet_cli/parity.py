@@ -156,12 +156,10 @@ def compare(
     from parity.pairing.match import read_mapping
     from parity.recordings.compare import compare_recordings
     from parity.reports.dump import compare_dumps
-    from parity.reports.folder import try_folder, write_report
+    from parity.reports.folder import try_outputs, write_report
     from parity.reports.junit import write_junit
 
-    for folder in (report, None if junit is None else junit.parent):
-        if folder is not None:
-            try_folder(folder)
+    try_outputs(report, junit=junit)
     recorded = [folder for folder in (actual, expected) if (folder / INDEX).exists()]
     if (mapping is not None or accept) and not recorded:
         raise click.UsageError("--mapping and --accept are for recordings; dumps have the reference's names")

@@ -51,7 +51,8 @@ class Decoded:
 
 def list_samples(root: Path, split: str = "val") -> list[Sample]:
     """The samples of a split, by name. Raises DatasetError, saying what to do, unless all are paired."""
-    _check_root(root, split)
+    check_root(root)
+    _check_split(root, split)
     images = _find(root / IMAGES / split, IMAGE_ENDING)
     if not images:
         raise DatasetError(f"{root / IMAGES / split}: no CITY/*{IMAGE_ENDING} inside; is the download complete?")
@@ -87,7 +88,8 @@ def picture_size(sample: Sample) -> tuple[int, int] | None:
         return None
 
 
-def _check_root(root: Path, split: str) -> None:
+def check_root(root: Path) -> None:
+    """Raise DatasetError unless the folder `root` has Cityscapes' parts."""
     if not root.is_dir():
         raise DatasetError(f"{root}: there is no such folder; give the one that holds {IMAGES} and {LABELS}")
     if root.name in (IMAGES, LABELS):
@@ -95,6 +97,9 @@ def _check_root(root: Path, split: str) -> None:
     for part in (IMAGES, LABELS):
         if not (root / part).is_dir():
             raise DatasetError(f"{root}: has no {part} inside{_hint(root, part)}")
+
+
+def _check_split(root: Path, split: str) -> None:
     if not (root / IMAGES / split).is_dir():
         splits = sorted(path.name for path in (root / IMAGES).iterdir() if path.is_dir())
         raise DatasetError(f"{root / IMAGES}: has no split {split!r}; it has {', '.join(splits) or 'none'}")

@@ -14,7 +14,7 @@ from rich.text import Text
 UNLIMITED, NARROW = 160, 80
 """Columns for a pipe or file, whose reader can scroll, and of a terminal from which there is room for sentences in a
 table."""
-LONGEST = 10_000
+LONGEST = 2000
 """Characters of a line or cell that are shown."""
 
 

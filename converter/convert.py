@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -97,8 +99,8 @@ def convert_file(
     """
     check_readable(source)
     check_target(source, target, force=force)
-    with ThreadPoolExecutor(1, initializer=leave_signals) as worker:
-        source_digest = worker.submit(file_digest, source)
+    with ThreadPoolExecutor(1, initializer=leave_signals) as worker, _given_up() as given_up:
+        source_digest = worker.submit(file_digest, source, given_up)
         progress("reading")
         origin = trace(
             read_checkpoint(source, reading), family=family, abn_semantics=abn_semantics, digest=source_digest.result
@@ -120,6 +122,16 @@ def convert_file(
                 progress("moving into place")
         manifest.source = describe_file(source.name, source, source_digest.result())
     return conversion
+
+
+@contextmanager
+def _given_up() -> Iterator[Event]:
+    """An event that is set at the end, also of a failure: nobody waits for the digest of a file that is refused."""
+    event = Event()
+    try:
+        yield event
+    finally:
+        event.set()
 
 
 def _estimate(origin: Origin, dtype: str | None) -> int:

@@ -222,7 +222,7 @@ def describe_file(name: str, path: Path, digest: str) -> Record:
 
 def manifest_path(target: Path) -> Path:
     """`out.pdparams` -> `out.manifest.json`."""
-    return target.with_suffix(".manifest.json")
+    return target.parent / f"{target.stem}.manifest.json"  # also of a folder, such as ".", which has no name
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

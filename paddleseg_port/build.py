@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +21,8 @@ from paddleseg_port.words import check_words
 
 CAUSES = ("The error message is:", "Error Message Summary:\n")
 """After these, PaddleSeg and Paddle say what it was."""
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+"""Of what the disk refuses, which is no matter of a config."""
 
 
 @contextmanager
@@ -30,6 +34,8 @@ def explains(subject: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - what they raise for a mistake is anybody's guess
+        if isinstance(error, OSError) and error.errno in DISK:
+            raise InputError(f"cannot write: {os.strerror(error.errno)}") from None
         raise _find_own(error) or InputError(f"{subject}: {describe(error)}") from None
 
 

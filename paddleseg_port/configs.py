@@ -33,11 +33,11 @@ def check_config(config: Path) -> list[Path]:
     pending: list[tuple[Path, ...]] = [(config,)]
     for count, line in enumerate(pending):  # which grows on the way
         path, heir = line[-1], line[-2:][0]
+        root = _compose(path, heir)
         if path.resolve() in {ancestor.resolve() for ancestor in line[:-1]}:
             raise InputError(f"{heir}: inherits from {path}, which it was reached from; one {BASE} has to go")
         if count > BASES:
             raise InputError(f"{config}: inherits from more than {BASES} files")
-        root = _compose(path, heir)
         if not isinstance(root, yaml.MappingNode):
             raise InputError(f"{path}: is no YAML mapping; name a PaddleSeg config (.yml)")
         _measure(root, path, {}, DEPTH)
@@ -52,9 +52,10 @@ def _compose(path: Path, heir: Path) -> yaml.Node | None:
     if not path.is_file():
         raise InputError(f"{path}: is {'a folder' if path.is_dir() else 'not a regular file'}; name a config (.yml)")
     try:
-        if path.stat().st_size > LARGEST:
+        if (size := path.stat().st_size) > LARGEST:
             raise InputError(f"{path}: has more than {LARGEST} bytes; it is no config")
-        return yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        text = path.read_text(encoding="utf-8") if size else ""  # the kernel's own files have none, and may be endless
+        return yaml.compose(text, Loader=yaml.SafeLoader)
     except RecursionError:
         raise InputError(f"{path}: is nested too deeply") from None
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -15,6 +15,7 @@ from paddleseg.deploy.export import WrappedModel
 
 from cityscapes.folders import make_folder
 from converter.errors import ConverterError, InputError
+from converter.files.atomic import check_writable, scratch_folder, staged
 from models_paddle.export import prepare_for_export, save_program
 from paddleseg_port.build import explains
 from paddleseg_port.rounding import measure_rounding
@@ -59,24 +60,37 @@ def export(
     make_folder(save_dir)
     trained = build_trained(config, model_path, opts=opts)
     model = trained.load()
+    nbytes = sum(tensor.size * tensor.element_size() for tensor in model.state_dict().values())
+    check_writable(save_dir / f"{NAME}.pdiparams", force=True, nbytes=nbytes)
     shape: list[int | None] = list(input_shape) if input_shape else [None, 3, None, None]
     images = _make_images(shape)
     model.eval()
-    with explains(config):
-        expected = _run(_append(model, output_op), images)
-        rounding = measure_rounding(model, images)
-        prepare_for_export(model)
-        for name in PROGRAMS:
+    with scratch_folder(save_dir / NAME) as folder:
+        with explains(config):
+            expected = _run(_append(model, output_op), images)
+            rounding = measure_rounding(model, images)
+            prepare_for_export(model)
+            save_program(_append(model, output_op), shape, folder / NAME)
+            actual = _run(paddle.jit.load(str(folder / NAME)), images)
+        for ours, theirs in zip(actual, expected, strict=True):
+            if not np.array_equal(ours, theirs):
+                raise ConverterError(
+                    f"{save_dir}: the model as it would be saved differs from the eager one in "
+                    f"{np.mean(ours != theirs):.1%} of its outputs of {tuple(theirs.shape)}; nothing was written"
+                )
+        _write_description(trained.builder, folder, shape, output_op, rounding)
+        _move(folder, save_dir)
+
+
+def _move(folder: Path, save_dir: Path) -> None:
+    """Move the exported model into `save_dir`, all of it or nothing."""
+    names = [path.name for path in folder.iterdir()]
+    with staged(*(save_dir / name for name in names)) as paths:
+        for path, name in zip(paths, names, strict=True):
+            (folder / name).replace(path)
+    for name in PROGRAMS:  # another Paddle's, of before
+        if name not in names:
             (save_dir / name).unlink(missing_ok=True)
-        save_program(_append(model, output_op), shape, save_dir / NAME)
-        actual = _run(paddle.jit.load(str(save_dir / NAME)), images)
-    for ours, theirs in zip(actual, expected, strict=True):
-        if not np.array_equal(ours, theirs):
-            raise ConverterError(
-                f"{save_dir}: the saved model differs from the eager one in {np.mean(ours != theirs):.1%} of its "
-                f"outputs of {tuple(theirs.shape)}; do not use it"
-            )
-    _write_description(trained.builder, save_dir, shape, output_op, rounding)
 
 
 def _append(model: nn.Layer, output_op: str) -> nn.Layer:
@@ -105,10 +119,10 @@ def _run(model: nn.Layer, images: Tensor) -> list[np.ndarray[Any, Any]]:
 
 
 def _write_description(
-    builder: SegBuilder, save_dir: Path, shape: Sequence[int | None], output_op: str, rounding: float | None
+    builder: SegBuilder, folder: Path, shape: Sequence[int | None], output_op: str, rounding: float | None
 ) -> None:
     """`deploy.yaml`, by PaddleSeg's keys."""
-    program = next(name for name in PROGRAMS if (save_dir / name).is_file())
+    program = next(name for name in PROGRAMS if (folder / name).is_file())
     description = {
         "model": program,
         "params": f"{NAME}.pdiparams",
@@ -118,4 +132,4 @@ def _write_description(
         "output_dtype": "int32" if output_op == "argmax" else "float32",
         "rounding": rounding,
     }
-    (save_dir / DESCRIPTION).write_text(yaml.safe_dump({"Deploy": description}))
+    (folder / DESCRIPTION).write_text(yaml.safe_dump({"Deploy": description}))

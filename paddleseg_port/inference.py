@@ -30,7 +30,7 @@ from paddleseg_port.build import describe
 from paddleseg_port.configs import check_config
 from paddleseg_port.data import CheckedTransforms
 from paddleseg_port.files import require_guard
-from paddleseg_port.images import find_images
+from paddleseg_port.images import check_results, find_images
 from paddleseg_port.rounding import compare_classes
 
 Array = np.ndarray[Any, Any]
@@ -171,9 +171,10 @@ def infer(
     exported, timer = Exported(description, backend), Timer()
     images, _ = find_images(image_path)
     make_folder(save_dir)
-    for image in images:
+    names = [f"{Path(image).stem}.png" for image in images]
+    check_results(images, [save_dir / name for name in names], save_dir)
+    for image, name in zip(images, names, strict=True):
         prediction = exported.predict(image, timer)
-        name = f"{Path(image).stem}.png"
         if expected is not None:  # before it is written: the folders may be one
             path = _find_expected(expected, name)
             compare_classes(prediction.classes, exported.find_logits(prediction), exported.rounding, path)

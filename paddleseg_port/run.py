@@ -26,7 +26,7 @@ from paddleseg_port.build import build_val_dataset, explains, make_builder
 from paddleseg_port.configs import check_config
 from paddleseg_port.data import CheckedTransforms, checked_loading
 from paddleseg_port.files import READ, find_file, guarded_files
-from paddleseg_port.images import find_images
+from paddleseg_port.images import check_results, find_images
 from paddleseg_port.metrics import recorded_confusion
 from paddleseg_port.model import CCNetPort, restore_norm_choice
 from paddleseg_port.progress import ended_progress
@@ -154,6 +154,12 @@ def predict(
     trained = build_trained(config, model_path, opts=opts, device=device)
     model = trained.load()
     images, folder = find_images(image_path)
+    names = [  # as PaddleSeg's
+        Path((Path(image).name if folder is None else image.replace(folder, "")).removeprefix("/")) for image in images
+    ]
+    added, classes = save_dir / "added_prediction", save_dir / "pseudo_color_prediction"
+    check_results(images, [added / name for name in names], added)
+    check_results(images, [classes / name.with_suffix(".png") for name in names], classes)
     with explains(config):
         transforms = CheckedTransforms(Compose(trained.builder.val_transforms))
     core.predict(

@@ -35,11 +35,9 @@ OUTPUTS = ("", "head", "auxiliary_head")
 def run(options: Options) -> Report:
     """Compare the twins, or a reference and a port, as asked; write what was asked to be written."""
     options = complete(options)
-    for folder in (options.report, options.reprod_log, None if options.junit is None else options.junit.parent):
-        if folder is not None:
-            from parity.reports.folder import try_folder
+    from parity.reports.folder import try_outputs
 
-            try_folder(folder)
+    try_outputs(options.report, options.reprod_log, junit=options.junit)
     mapping = None if options.mapping is None else read_mapping(options.mapping)
     set_paddle_device(options.device)
     with without_tf32(options.device == "gpu" and not options.keep_tf32):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -130,7 +132,7 @@ def check_readable(path: Path) -> None:
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: is not a regular file")
         with path.open("rb") as file:
-            if not file.read(1):
+            if not os.fstat(file.fileno()).st_size:
                 raise InputError(f"{path}: is empty; download or copy it again")
     except OSError as error:
         raise InputError(f"{path}: cannot read: {error.strerror}") from None
@@ -154,11 +156,11 @@ def detect_format(path: Path) -> str:
     raise InputError(f"{path}: not a checkpoint, but {name_kind(path)}")
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+def file_digest(path: Path, given_up: Event | None = None) -> str:
+    """SHA-256 of a file, in hexadecimal; of what was read of it so far, once `given_up` is set."""
     with path.open("rb") as file:
         digest = hashlib.sha256()
-        while block := file.read(1 << 20):
+        while (given_up is None or not given_up.is_set()) and (block := file.read(1 << 20)):
             digest.update(block)
     return digest.hexdigest()
 

@@ -31,7 +31,9 @@ Move = tuple[Path, Path]
 """A temporary file and its target."""
 
 UNFINISHED: set[Path] = set()
-"""Temporary files of this process. Whoever ends it without unwinding calls `remove_unfinished`."""
+"""Temporary files and folders of this process. Whoever ends it without unwinding calls `remove_unfinished`."""
+MADE: list[Path] = []
+"""Folders that this process made for its results, each before those in it."""
 
 
 @contextmanager
@@ -67,6 +69,39 @@ def staged(*targets: Path, replace: bool = True) -> Iterator[list[Path]]:
             raise InputError(f"{targets[0]}: cannot write: {_explain(error)}; nothing was changed") from error
 
 
+@contextmanager
+def staged_folder(target: Path) -> Iterator[Path]:
+    """A new folder beside `target`, which takes its place, as `staged` does it, when the block succeeds."""
+    target, token = Path(os.path.realpath(target)), make_token()
+    try:
+        make_folder(target.parent)
+        with scratch_folder(target, token) as path:
+            yield path
+            _commit([(path, target)], token, replace=True)
+    except OSError as error:
+        raise InputError(f"{target}: cannot write: {_explain(error)}; nothing was changed") from error
+
+
+@contextmanager
+def scratch_folder(target: Path, token: str = "") -> Iterator[Path]:
+    """A new folder beside `target`, which is removed at the end, however the process ends."""
+    recover(target.parent)
+    path = name_beside(target, token or make_token(), TEMPORARY)
+    UNFINISHED.add(path)
+    try:
+        path.mkdir()
+        yield path
+    finally:
+        _discard(path)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, and its parents; `remove_unfinished` takes away which of them stayed empty."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    MADE.extend(reversed(missing))
+
+
 def check_writable(target: Path, *, force: bool, nbytes: int = 0) -> None:
     """Raise InputError unless `target` can be created with `nbytes`, or replaced if `force`."""
     try:
@@ -89,14 +124,17 @@ def recover(folder: Path) -> None:
                 _move(moves, replace=replace)
             _forget(moves, note)
         for path in files:
-            path.unlink(missing_ok=True)
+            _remove(path)
 
 
 def remove_unfinished() -> None:
-    """Remove every temporary file of this process."""
+    """Remove every temporary file of this process, and the folders that it made and put nothing into."""
     for path in list(UNFINISHED):
         with suppress(OSError):
             _discard(path)
+    while MADE:
+        with suppress(OSError):
+            MADE.pop().rmdir()
 
 
 def leave_signals() -> None:
@@ -136,7 +174,7 @@ def _probe(path: Path) -> int:
 def _commit(moves: Sequence[Move], token: str, *, replace: bool) -> None:
     """Move every path to its target; if one is refused, those before it become what they were."""
     note = name_beside(moves[0][1], token, NOTE)
-    if len(moves) > 1:
+    if len(moves) > 1 or moves[0][1].is_dir():
         draft = name_beside(moves[0][1], token, f"{NOTE}{TEMPORARY}")
         with ExitStack() as stack:
             stack.callback(draft.unlink, missing_ok=True)
@@ -172,7 +210,9 @@ def _move(moves: Sequence[Move], *, replace: bool) -> None:
 
 def _replace(path: Path, target: Path) -> None:
     former = path.with_suffix(FORMER)
-    if target.exists() and not former.exists():
+    if path.is_dir() and target.is_dir():  # onto which no other can be moved
+        target.replace(former)
+    elif target.exists() and not former.exists():
         try:
             former.hardlink_to(target)
         except OSError:  # a file system without hard links
@@ -197,13 +237,20 @@ def _link(path: Path, target: Path) -> None:
 def _forget(moves: Sequence[Move], note: Path) -> None:
     note.unlink(missing_ok=True)
     for path, _ in moves:
-        path.with_suffix(FORMER).unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+        _remove(path.with_suffix(FORMER))
+        _remove(path)
 
 
 def _discard(path: Path) -> None:
     UNFINISHED.discard(path)
-    path.unlink(missing_ok=True)
+    _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

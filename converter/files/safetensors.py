@@ -30,6 +30,8 @@ DTYPES = {
     "U8": "|u1",
     "BOOL": "|b1",
 }
+DIMENSIONS = 32
+"""NumPy 1's most."""
 
 
 def read_safetensors(path: Path) -> dict[str, np.ndarray[Any, Any]]:
@@ -67,7 +69,9 @@ def _ends_early(path: Path) -> bool:
 
 def _array(buffer: mmap.mmap, data_start: int, name: str, entry: Any, path: Path) -> np.ndarray[Any, Any]:
     if entry["dtype"] not in DTYPES:
-        raise InputError(f"{path}: {name!r} has dtype {entry['dtype']}; convert it to float32 first")
+        raise InputError(f"{path}: {one_line(name)} has dtype {entry['dtype']}; convert it to float32 first")
+    if len(entry["shape"]) > DIMENSIONS:
+        raise InputError(f"{path}: {one_line(name)} has {len(entry['shape'])} dimensions, NumPy's arrays {DIMENSIONS}")
     start, _ = entry["data_offsets"]
     count = int(np.prod(entry["shape"], dtype=np.int64))
     array = np.frombuffer(buffer, DTYPES[entry["dtype"]], count, data_start + start).reshape(entry["shape"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from converter.files.pdparams import read_pdparams, write_pdparams
@@ -44,11 +47,23 @@ def _write_pth(path: Path, tensors: Named) -> None:
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         state = {name: torch.from_numpy(np.require(array, requirements="C")) for name, array in tensors}
     with path.open("wb") as file:  # given a path, torch writes its name into the archive
-        torch.save(state, file)
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            raise _why_not_written(error.__context__, error) from error
 
 
 def _write_safetensors(path: Path, tensors: Named) -> None:
-    save_file({name: np.require(array, requirements="C") for name, array in tensors}, path)
+    try:
+        save_file({name: np.require(array, requirements="C") for name, array in tensors}, path)
+    except SafetensorError as error:
+        code = re.search(r"os error (\d+)", str(error))
+        raise _why_not_written(OSError(int(code[1]), os.strerror(int(code[1]))) if code else None, error) from error
+
+
+def _why_not_written(cause: BaseException | None, error: Exception) -> Exception:
+    """What the disk said, where it is `cause` of a library's own `error`."""
+    return cause if isinstance(cause, OSError) else error
 
 
 _WRITERS: dict[str, Callable[[Path, Named], None]] = {

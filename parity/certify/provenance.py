@@ -16,6 +16,7 @@ from twins.namespaces import FOLDERS
 NAMESPACE = "ccnet-parity"
 """Of signatures: one for another purpose does not hold here."""
 SIGNATURE = ".sig"
+LARGEST_KEY = 1 << 20
 
 
 def list_sources(specs: Iterable[str], config: Path | None) -> dict[str, str]:
@@ -73,6 +74,8 @@ def find_changes(content: Mapping[str, Any], environment: Mapping[str, Any]) -> 
 
 def sign(path: Path, key: Path) -> Path:
     """Sign the file at `path` with an SSH key; the signature stands beside it. Raises ParityInputError if it fails."""
+    if key.is_file() and key.stat().st_size > LARGEST_KEY:
+        raise ParityInputError(f"--sign {key}: is no key; it has more than {LARGEST_KEY} bytes")
     signature = path.with_name(path.name + SIGNATURE)
     signature.unlink(missing_ok=True)
     _run(["-Y", "sign", "-f", str(key), "-n", NAMESPACE, str(path)], b"", f"--sign {key}")

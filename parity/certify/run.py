@@ -11,7 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from cityscapes.errors import DatasetError
-from converter import Reading
+from cityscapes.layout import check_root
+from converter import InputError, Reading
+from converter.files.atomic import make_folder
 from families import get_family
 from parity.build import DEFAULT_RECURRENCE
 from parity.certify.catalogue import GATES
@@ -78,13 +80,15 @@ class Options:
 def certify(options: Options) -> Certificate:
     """Run the chosen gates, writing each outcome as it comes, and the certificate into `options.report`."""
     chosen = choose(options.gates, options.skip)
+    if options.cityscapes is not None:
+        check_root(options.cityscapes)
     options.progress("weights")
     weights = _weights(options)
     recurrences = (options.recurrence, weights.recurrence, DEFAULT_RECURRENCE)
     recurrence = next(value for value in recurrences if value is not None)
     set_paddle_device(options.device)
     try:
-        options.report.mkdir(parents=True, exist_ok=True)
+        make_folder(options.report)
     except OSError as error:
         raise ParityInputError(f"{options.report}: cannot make the folder: {error.strerror}") from error
     described = _describe(options, weights, recurrence)
@@ -208,7 +212,7 @@ def _run(name: str, subject: Subject) -> Outcome:
             return run_gate(GATES[name], subject)
     except DatasetError as error:
         return not_run(name, str(error))
-    except ParityInputError:
+    except (InputError, ParityInputError):
         raise
     except Exception as error:  # noqa: BLE001 - one gate's fault must not hide the others' findings
         return not_run(name, f"raises {describe(error)}")

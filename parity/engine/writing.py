@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
+from converter.errors import InputError
 from converter.files import file_digest
+from converter.files.atomic import staged_folder
+from converter.files.documents import check_length
+from converter.files.write import write_tensors
 from parity.errors import ParityInputError
 from parity.networks.recorded import INDEX, VERSION
 
@@ -21,6 +24,8 @@ Array = np.ndarray[Any, Any]
 
 LARGEST = 256 << 20
 """Bytes of one file, and of what waits to be written."""
+RECORDED = re.compile(rf"{re.escape(INDEX)}|tensors-\d{{5,}}\.safetensors")
+"""Names of a recording's files."""
 SAMPLED = 256
 """Elements that are kept of a tensor in a recording of digests."""
 
@@ -46,22 +51,15 @@ class RecordingWriter:
     @staticmethod
     @contextmanager
     def open(folder: Path, *, keep: str) -> Iterator[RecordingWriter]:
-        """A writer for `folder`. Raises ParityInputError if something else is there, or it cannot be written."""
-        if folder.exists() and not (folder / INDEX).is_file():
-            raise ParityInputError(f"{folder}: is there and no recording; name a new folder")
-        partial = folder.with_name(f".{folder.name}.partial")
+        """A writer for `folder`. Raises ParityInputError if anything else is there, or it cannot be written."""
+        check_recording_folder(folder)
         try:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            writer = RecordingWriter(partial, keep)
-            yield writer
-            writer._finish()
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.replace(folder)
-        except OSError as error:
-            raise ParityInputError(f"{folder}: cannot write the recording: {error.strerror}") from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            with staged_folder(folder) as path:
+                writer = RecordingWriter(path, keep)
+                yield writer
+                writer._finish()
+        except InputError as error:
+            raise ParityInputError(str(error)) from error
 
     def add(self, array: Array, *, whole: bool = True) -> str:
         """Keep an array, and return its entry; equal ones have the same."""
@@ -85,8 +83,8 @@ class RecordingWriter:
     def _flush(self) -> None:
         if self._waiting:
             name = f"tensors-{len(self._files) + 1:05d}.safetensors"
-            save_file(self._waiting, self._folder / name)
-            (self._folder / name).chmod(0o644)
+            write_tensors(self._folder / name, "safetensors", self._waiting.items())
+            (self._folder / name).chmod(self._folder.stat().st_mode & 0o666)  # the library's are its user's alone
             self._files[name] = file_digest(self._folder / name)
             self._waiting = {}
 
@@ -94,7 +92,20 @@ class RecordingWriter:
         self._flush()
         content: Mapping[str, Any] = {**self.index, "tensors": self._tensors, "files": self._files}
         text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+        try:
+            check_length(text)
+        except ValueError as error:
+            raise ParityInputError(f"the recording could not be read again, {error}; record fewer inputs") from None
         (self._folder / INDEX).write_text(text + "\n", encoding="utf-8")
+
+
+def check_recording_folder(folder: Path) -> None:
+    """Raise ParityInputError if anything is at `folder` but a recording, which another may replace."""
+    if folder.exists() and not (folder / INDEX).is_file():
+        raise ParityInputError(f"{folder}: is there and no recording; name a new folder")
+    names = [path.name for path in folder.iterdir()] if folder.exists() else []
+    if others := [name for name in names if not RECORDED.fullmatch(name)]:
+        raise ParityInputError(f"{folder}: holds more than a recording ({min(others)}); name a new folder")
 
 
 def sample(array: Array) -> Array:

@@ -10,6 +10,7 @@ from pathlib import Path
 from converter import Reading
 from parity.build import make_inputs
 from parity.engine.record import ReferenceRecorder, record_port
+from parity.engine.writing import check_recording_folder
 from parity.environment.switches import without_tf32
 from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
@@ -57,6 +58,10 @@ def run(options: Options) -> None:
         )
     if options.reference_recording is not None and (options.inputs is not None or options.input_size is not None):
         raise ParityInputError("record: --reference-recording has the inputs: leave out --inputs and --input-size")
+    check_recording_folder(options.out)
+    read = options.reference_recording
+    if read is not None and read.exists() and options.out.exists() and options.out.samefile(read):
+        raise ParityInputError(f"{options.out}: is the recorded reference; name a new folder")
     if options.reference is not None:
         _record_reference(options, options.reference)
     elif options.port is not None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from numpy.lib import format as npy
@@ -22,6 +21,7 @@ from converter.files.npz import Archive
 from converter.files.unpickle import one_line
 from converter.names import count
 from parity.errors import ParityInputError
+from parity.reports.folder import try_folder
 from parity.verdicts.comparison import compare, failed, to_array
 from parity.verdicts.report import Coverage, Layer, Report
 from twins.lazy import Tensor, torch
@@ -50,27 +50,29 @@ Key = tuple[str, int, int, str, str]
 class DumpWriter:
     """Writes both sides of a comparison to `folder/paddle` and `folder/torch` as it goes. A `Sink`."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folders = {side: folder / side for side in SIDES}
+    def __init__(self, paths: dict[str, list[Path]]) -> None:
+        self._paths = paths
         self._indices: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
-        for path in self._folders.values():
-            path.mkdir(parents=True, exist_ok=True)
         self._archives = {
-            side: zipfile.ZipFile(path / TENSORS, "w", zipfile.ZIP_STORED) for side, path in self._folders.items()
+            side: zipfile.ZipFile(tensors, "w", zipfile.ZIP_STORED) for side, (tensors, _) in paths.items()
         }
 
     @staticmethod
     @contextmanager
     def open(folder: Path | None) -> Iterator[DumpWriter | None]:
-        """A writer for `folder`, or None for None. Raises ParityInputError if it cannot be written."""
+        """A writer for `folder`, or None for None. Raises ParityInputError or InputError if it cannot be written."""
         if folder is None:
             yield None
             return
-        try:
-            with DumpWriter(folder) as writer:
-                yield writer
-        except OSError as error:
-            raise ParityInputError(f"{folder}: cannot write the dump: {error.strerror}") from error
+        with ExitStack() as stack:  # half a dump is none
+            for side in SIDES:
+                try_folder(folder / side)
+            writer = DumpWriter(
+                {side: stack.enter_context(staged(folder / side / TENSORS, folder / side / INDEX)) for side in SIDES}
+            )
+            stack.callback(writer._let_go)
+            yield writer
+            writer._finish()
 
     def __call__(self, layer: Layer, actual: Tensor, expected: Tensor) -> None:
         for side, tensor in zip(SIDES, (actual, expected), strict=True):
@@ -82,21 +84,15 @@ class DumpWriter:
             probe = {key: getattr(layer, key) for key in keys}
             index.append({**probe, "shape": list(tensor.shape), "entry": entry})
 
-    def __enter__(self) -> DumpWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for side in SIDES:
-            if kind is not None:  # half a dump is none
-                with suppress(OSError):
-                    self._archives[side].close()
-                (self._folders[side] / TENSORS).unlink(missing_ok=True)
-                continue
+    def _finish(self) -> None:
+        for side, (_, index) in self._paths.items():
             self._archives[side].close()
-            with staged(self._folders[side] / INDEX) as (path,):
-                path.write_text(json.dumps(self._indices[side], indent=1) + "\n", encoding="utf-8")
+            index.write_text(json.dumps(self._indices[side], indent=1) + "\n", encoding="utf-8")
+
+    def _let_go(self) -> None:
+        for archive in self._archives.values():
+            with suppress(OSError, ValueError):  # a full disk, an entry that is still open
+                archive.close()
 
 
 class Dump:

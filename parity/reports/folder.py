@@ -6,7 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from converter.files.atomic import staged
+from converter.files.atomic import check_writable, make_folder, staged
 from parity.errors import ParityInputError
 from parity.reports.alignment.page import ALIGNMENTS, render_alignment
 from parity.reports.alignment.subject import Subject, describe_report
@@ -45,10 +45,30 @@ def write_alignments(folder: Path, subject: Subject) -> None:
             path.write_text(render_alignment(subject, language), encoding="utf-8")
 
 
+def try_outputs(*folders: Path | None, junit: Path | None = None) -> None:
+    """Look, before the work, whether `folders` and the file `junit` can be written.
+
+    Raises ParityInputError or InputError if not, and for a `junit` that is no XML: it may be a checkpoint, or a port.
+    """
+    for folder in folders:
+        if folder is not None:
+            try_folder(folder)
+    if junit is not None:
+        try_folder(junit.parent)
+        check_writable(junit, force=True)
+        if junit.exists() and (head := _head(junit)) and head != b"<?xml":
+            raise ParityInputError(f"{junit}: is there and no XML; name another file to write JUnit XML to")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(5)
+
+
 def try_folder(folder: Path) -> None:
     """Make the folder. Raises ParityInputError if it cannot be made or written: better before the work than after."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

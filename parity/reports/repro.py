@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from converter.files.atomic import staged
+from converter.errors import InputError
+from converter.files.atomic import make_folder, staged
 from parity.engine.stream import TorchPass
 from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
@@ -73,11 +75,14 @@ def export_repro(
         paddle_build=_build("paddle", report, specs.get("--port"), specs.get("--config")),
     )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with staged(folder / "repro.npz", folder / "repro.py") as (arrays, code):
-            with arrays.open("wb") as file:
-                np.savez(file, **data)
+            content = BytesIO()  # an archive that is not finished complains when it is let go
+            np.savez(content, **data)
+            arrays.write_bytes(content.getbuffer())
             code.write_text(script, encoding="utf-8")
+    except InputError as error:
+        raise ParityInputError(str(error)) from error
     except OSError as error:
         raise ParityInputError(f"{folder}: cannot write the reproduction: {error.strerror}") from error
 

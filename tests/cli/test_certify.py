@@ -41,6 +41,29 @@ def test_interruption_says_what_is_kept(files: tuple[Path, Path], tmp_path: Path
     assert kept()[0] == "weights"  # the second may have been interrupted while it was written
 
 
+def test_a_refusal_leaves_no_folder_and_no_junit_takes_the_place_of_a_checkpoint(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, target = files
+    before = source.read_bytes(), target.read_bytes()
+    (tmp_path / "certificate.json").write_text("{}")
+    (tmp_path / "junit.xml").mkdir()
+    report = tmp_path / "new" / "report"
+    for line, said in (
+        (("certify", *files, "--junit", source), "no XML"),
+        (("certify", *files, "--mapping", tmp_path / "no.json", "--port", "a:b"), "TARGET"),
+        ((*files, "--report", report, "--junit", target), "no XML"),
+        ((*files, "--report", report, "--input-size", 9, "--inputs", "a.npz"), "a.npz"),
+        (("compare", tmp_path, tmp_path, "--report", report, "--junit", source), "no XML"),
+        (("compare", tmp_path, tmp_path, "--report", report, "--junit", tmp_path / "junit.xml"), "directory"),
+        (("verify", tmp_path / "certificate.json", "--weights", target, "--junit", target), "no XML"),
+    ):
+        where = ("--report", report) if line[0] == "certify" else ()
+        assert_one_line_error(call("ccnet-parity", *line, *where), 2, said)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["certificate.json", "junit.xml"], line
+    assert (source.read_bytes(), target.read_bytes()) == before
+
+
 def test_certify_and_verify(files: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = files
     report = tmp_path / "report"

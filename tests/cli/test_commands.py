@@ -33,6 +33,17 @@ def converted(official) -> Path:
     return target
 
 
+def test_a_file_that_ends_too_early_is_no_abortion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's own, of a half-written .pyc; click would print "Aborted!"."""
+
+    def read(*_: object) -> None:
+        raise EOFError("marshal data too short")
+
+    monkeypatch.setattr("ccnet_cli.common.check_files", read)
+    result = call("ccnet-convert", "--inspect", "a.pth")
+    assert_one_line_error(result, 2, "a file ends too early: marshal data too short")
+
+
 def test_convert_tells_what_it_did(official, tmp_path):
     result = run("ccnet-convert", official, tmp_path / "out.pdparams")
     assert result.returncode == 0, result.stderr

@@ -141,7 +141,8 @@ def test_a_dump_that_cannot_be_written_is_not_the_ports_fault(official, tmp_path
         result = call("ccnet-parity", official, "--port", PORT + "build", "--dump", tmp_path, *SMALL)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert_one_line_error(result, 2, str(tmp_path), "cannot write the dump")
+    assert_one_line_error(result, 2, str(tmp_path), "cannot write: File too large; nothing was changed")
+    assert not list(tmp_path.iterdir())
 
 
 def test_port_options_need_a_port(official, converted):

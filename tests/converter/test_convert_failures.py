@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converter import ConverterError, InputError, Plan, convert_file
+from converter import ConverterError, InputError, Plan, convert, convert_file
 from converter.plan import expected_tensors
 from tests.converter.checkpoints import Array, load_into_twin, make_tensors, save_pth, without
 from tests.converter.pickles import array, value
@@ -73,6 +73,15 @@ def test_load_check_fails(source: Path, target: Path) -> None:
         load_into_twin(plan, written)
 
     assert_fails_without_trace(source, target, ValueError, r"missing \['head.attention.gamma'\]", load_check=misfit)
+
+
+def test_nobody_waits_for_the_digest_of_what_is_refused(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = []
+    monkeypatch.setattr(convert, "file_digest", lambda path, given_up: waited.append(given_up.wait(60)))
+    source = target.with_name("huge.pth")
+    source.write_bytes(b"no checkpoint")
+    assert_fails_without_trace(source, target, InputError)
+    assert waited == [True]
 
 
 def staged_file(target: Path) -> Path:

@@ -62,6 +62,9 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     for name in ("a.yml", "b.yml"):
         with pytest.raises(InputError, match="regular"):
             check_config(tmp_path / name)
+    (tmp_path / "c.yml").symlink_to("c.yml")
+    with pytest.raises(InputError, match="no such file"):
+        check_config(tmp_path / "c.yml")
 
 
 def test_configs_are_let_through(tmp_path: Path) -> None:

@@ -41,6 +41,24 @@ def test_the_layout_is_paddlesegs(exported: Path) -> None:
     assert Path(parsed.params).is_file()
 
 
+def test_an_export_that_fails_leaves_the_one_before(
+    exported: Path, settings: list[str], weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(exported, tmp_path / "model")
+    (tmp_path / "model" / "deploy.yaml").write_text("of before")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    line = ("export", *settings, "--model_path", weights, "--save_dir", tmp_path / "model")
+    monkeypatch.setattr("paddleseg_port.export.measure_rounding", lambda *_: float("nan"))
+    monkeypatch.setattr("paddleseg_port.export.np.array_equal", lambda *_: False)
+    result = run(*line)
+    assert result.exit_code == 1
+    assert "nothing was written" in result.stderr
+    monkeypatch.setattr("converter.files.atomic.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
+    assert "no space left on the device" in refuse(*line)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 @pytest.mark.parametrize("onednn", [False, True])
 def test_exported_and_eager_predictions_are_identical(
     onednn: bool, exported: Path, predicted: Path, dataset: Path, tmp_path: Path
@@ -72,9 +90,32 @@ def test_another_prediction_is_a_failure(exported: Path, predicted: Path, datase
     assert result.exit_code == 1
     assert "gives 1 of 8192 pixels another class" in result.stderr
     missing = ["--save_dir", tmp_path / "out", "--expected", tmp_path / "out"]
-    shutil.rmtree(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
     images = ["--image_path", dataset / "leftImg8bit" / "val"]
     assert "has 0 files called" in refuse("infer", "--config", exported / "deploy.yaml", *images, *missing)
+
+
+def test_a_prediction_takes_the_place_of_nothing(
+    exported: Path, settings: list[str], weights: Path, dataset: Path, tmp_path: Path
+) -> None:
+    picture = next((dataset / "leftImg8bit" / "val").rglob("*.png"))
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    for name in ("in/a.png", "in/deep/a.png", "b.jpg", "b.png"):
+        shutil.copy(picture, tmp_path / name)
+    (tmp_path / "in" / "list.txt").write_text("../b.png")
+    (tmp_path / "list.txt").write_text("b.jpg\nb.png")
+    infer = ("infer", "--config", exported / "deploy.yaml")
+    predict = ("predict", *settings, "--model_path", weights)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    for line, given, save_dir, said in (
+        (infer, "b.png", ".", "would take a picture's place"),
+        (infer, "in", "out", "has the same prediction"),
+        (infer, "list.txt", "out", "has the same prediction"),
+        (predict, "list.txt", "out", "has the same prediction"),
+        (predict, "in/list.txt", "out", "would lie outside"),
+    ):
+        assert said in refuse(*line, "--image_path", tmp_path / given, "--save_dir", tmp_path / save_dir)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
 def test_a_picture_of_another_size_than_the_exported_one_is_one_line(

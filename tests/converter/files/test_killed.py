@@ -14,7 +14,7 @@ import pytest
 
 from converter.errors import InputError
 from converter.files import atomic, leftovers
-from converter.files.atomic import check_writable, recover, remove_unfinished, staged
+from converter.files.atomic import check_writable, make_folder, recover, remove_unfinished, staged, staged_folder
 
 STEPS = [(Path, "replace"), (Path, "unlink"), (Path, "hardlink_to"), (Path, "chmod"), (os, "link"), (os, "fsync")]
 NAMES = ("out.pdparams", "out.manifest.json")
@@ -82,6 +82,48 @@ def test_killed_at_any_step(before: dict[str, str], tmp_path: Path) -> None:
             break
     assert status == 0
     assert seen == {0, 1}
+
+
+def write_folder(folder: Path, content: str) -> None:
+    with staged_folder(folder) as path:
+        for name in NAMES:
+            (path / name).write_text(content)
+
+
+@pytest.mark.parametrize("before", ["", "old"], ids=["new", "replaced"])
+def test_a_folder_whose_process_is_killed_at_any_step(before: str, tmp_path: Path) -> None:
+    seen = set()
+    for number in range(100):
+        place = tmp_path / str(number)
+        place.mkdir()
+        if before:
+            write_folder(place / "folder", before)
+
+        def act(place: Path = place, number: int = number) -> None:
+            die_at(number)
+            write_folder(place / "folder", "new")
+
+        _, status = os.waitpid(fork(act), 0)
+        recover(place)
+        found = {path.name: contents(path) for path in place.iterdir()}
+        assert found in (
+            {"folder": dict.fromkeys(NAMES, "new")},
+            {"folder": dict.fromkeys(NAMES, before)} if before else {},
+        )
+        seen.add(str(found))
+        if status == 0:
+            break
+    assert status == 0
+    assert len(seen) == 2
+
+
+def test_folders_that_stayed_empty_go_with_what_was_not_finished(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    for name in ("own/new/deep", "used/deep", "own"):
+        make_folder(tmp_path / name)
+    (tmp_path / "used" / "mine").touch()
+    remove_unfinished()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["mine", "own", "used"]
 
 
 def test_of_two_at_once_one_wins(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ DAMAGED_HEADERS = {
     "shape too large": entry(shape=[3]),
     "shape overflows": entry(shape=[1 << 62, 1 << 62]),
     "negative shape": entry(shape=[-2]),
+    "too many dimensions": entry(shape=[2] + [1] * 100_000),
     "unknown dtype": entry(dtype="F33"),
 }
 

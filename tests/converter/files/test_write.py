@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import warnings
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,18 @@ ARRAYS: dict[str, Array] = {
     "not mine": read_only(np.ones(3, np.float32)),
     "odd": np.array([-0.0, np.nan, np.inf, 1e-45], np.float32),
 }
+
+
+@pytest.mark.parametrize("format_name", ["pth", "pdparams", "safetensors"])
+def test_what_the_disk_refuses_is_said_by_the_system(tmp_path: Path, format_name: str) -> None:
+    """A limit of file sizes stands for a full disk; the libraries make errors of their own of it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 12, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_tensors(tmp_path / "a", format_name, [("w", np.ones((99, 99), np.float32))])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def load(path: Path, format_name: str) -> dict[str, Any]:

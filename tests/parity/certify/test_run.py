@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cityscapes.errors import DatasetError
 from converter.errors import InputError
 from parity.certify import run as module
 from parity.certify.catalogue import GATES
@@ -44,6 +45,12 @@ def test_what_was_not_asked_for_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "report" / PARTIAL).exists()
     assert content["source"]["sha256"] == content["target"]["sha256"]
     assert content["settings"]["steps"] == 20
+
+
+def test_a_data_set_that_is_none_is_a_mistake_and_no_failure(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="there is no such folder"):
+        certify(options(tmp_path / "report", cityscapes=tmp_path / "missing"))
+    assert not list(tmp_path.iterdir())
 
 
 BAD = Check(name="bad", measured=math.nan, limit=1.0, reason="why")
@@ -129,10 +136,12 @@ def test_a_gate_that_raises_does_not_hide_the_others(tmp_path: Path, monkeypatch
 
 
 def test_a_wrong_data_set_is_why(tmp_path: Path) -> None:
+    for part in ("leftImg8bit", "gtFine"):
+        (tmp_path / "none" / part).mkdir(parents=True)
     certificate = certify(options(tmp_path, gates=("validation data",), cityscapes=tmp_path / "none"))
     outcome = certificate.outcomes[2]
     assert outcome.verdict == "not run"
-    assert "there is no such folder" in outcome.reason
+    assert "has no split 'val'" in outcome.reason
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,16 @@ def test_nothing_half_written_is_left_and_nothing_else_is_overwritten(tmp_path, 
     assert (own / "notes.txt").read_text() == "mine"
 
 
+def test_what_lies_beside_a_recording_is_not_lost(tmp_path, reference):
+    shutil.copytree(reference, tmp_path / "own")
+    (tmp_path / "own" / "notes.txt").write_text("mine")
+    with pytest.raises(ParityInputError, match=r"holds more than a recording \(notes\.txt\); name a new folder"):
+        record_reference(TorchNet(), tmp_path / "own")
+    (tmp_path / "own" / "notes.txt").unlink()
+    line = ("record", "--port", "tests.parity.testing.networks:build_port", "--reference-recording", tmp_path / "own")
+    assert_one_line_error(call("ccnet-parity", *line, "--out", tmp_path / "own"), 2, "is the recorded reference")
+
+
 def test_a_recording_that_has_no_room_is_not_begun(tmp_path, monkeypatch):
     monkeypatch.setattr(recorder.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 5, 5))
     with pytest.raises(ParityInputError, match=r"needs about .* MB, and 0.0 MB are free; use --keep digests"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -41,6 +42,14 @@ def test_numpy_reads_the_archive(dump):
     archive = np.load(folder / "torch" / "tensors.npz")
     assert len(archive.files) == len(index)
     assert list(archive[index[0]["entry"]].shape) == index[0]["shape"]
+
+
+def test_a_dump_that_fails_leaves_the_one_before(dump, tmp_path):
+    shutil.copytree(dump[0], tmp_path / "dump")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    with pytest.raises(ZeroDivisionError), DumpWriter.open(tmp_path / "dump") as writer:
+        compare_models(*make_twins(), INPUTS, mode="free", sink=lambda *tensors: writer(*tensors) or 1 / 0)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
 def write(folder, tensors):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from converter.errors import InputError
 from parity.build import Networks, build_networks, inputs_of
+from parity.engine.call_order import order_by_calls, runs_alone
 from parity.engine.follow import Sink
 from parity.engine.harness import compare_models
 from parity.environment.switches import without_tf32
@@ -16,10 +17,11 @@ from parity.networks.arguments import Arguments
 from parity.networks.files import describe_weights
 from parity.networks.modules import paddle_modules, torch_modules
 from parity.networks.recorded import Recording
-from parity.networks.user import users_code
+from parity.networks.user import describe, users_code
 from parity.options import Options, complete
-from parity.pairing.alternatives import list_alternatives
+from parity.pairing.alternatives import list_alternatives, pair_again
 from parity.pairing.match import give_weights, read_mapping
+from parity.pairing.propose import Pairing
 from parity.reports.dump import DumpWriter
 from parity.reports.junit import write_junit
 from parity.reports.repro import export_repro
@@ -80,11 +82,24 @@ def compare_networks(
     log: ForwardLog | None = None,
 ) -> tuple[Networks, Report]:
     """The report, and the networks as they were compared: with another pairing, where that explains a guilty layer."""
-    report = _compare(options, networks, inputs, show_to(writer, log))
-    if report.guilty and networks.summary.get("copied"):
+    report, misfit = None, ""
+    try:
+        report = _compare(options, networks, inputs, show_to(writer, log))
+    except ParityInputError:
+        raise
+    except Exception as error:
+        if not networks.summary.get("copied") or not runs_alone(networks.port, inputs.values()):
+            raise
+        misfit = describe(error)
+    if networks.summary.get("copied") and (report is None or report.guilty):
         other = _find_alternative(options, networks, inputs, report)
         if other is not None:
             networks, report = other, _compare(options, other, inputs, log)
+    if report is None:
+        raise ParityInputError(
+            f"--port {options.port}: it runs, but not where its layers are given the reference's tensors, so that some "
+            f"are paired with another's counterpart: name counterparts by --mapping ({misfit})"
+        )
     return networks, replace(report, notes=(*networks.notes, *report.notes))
 
 
@@ -109,34 +124,59 @@ def _compare(options: Options, networks: Networks, inputs: Mapping[str, Argument
 
 
 def _find_alternative(
-    options: Options, networks: Networks, inputs: Mapping[str, Arguments], report: Report
+    options: Options, networks: Networks, inputs: Mapping[str, Arguments], report: Report | None
 ) -> Networks | None:
-    """The networks by another pairing, and with the weights by it, if less is accused then; else as they were."""
-    assert networks.pairing is not None
-    ours, theirs = torch_modules(networks.reference), paddle_modules(networks.port)
+    """The networks by another pairing, and with the weights by it, if less is accused then; else as they were.
+
+    Without a report, the port cannot be run as it is paired.
+    """
     smallest = min(inputs.items(), key=lambda item: sum(array.size for array in item[1].tensors))
-    # A layer with parameters that is wrong by itself is so by any pairing of others.
-    accused = {guilty.path for guilty in report.guilty if not (ours[guilty.path].is_leaf and ours[guilty.path].tensors)}
-    for pairing in list_alternatives(ours, theirs, networks.pairing, accused):
+    for pairing in _list_pairings(networks, smallest[1], report):
         options.progress("another pairing")
         summary = give_weights(networks.reference, networks.port, pairing, networks.scales)
-        try:
-            with users_code({"--reference": options.reference, "--port": options.port}, "run it"):
-                found = compare_models(
-                    networks.reference,
-                    networks.port,
-                    dict([smallest]),
-                    pairs=pairing,
-                    mode="isolated",
-                    dtypes=["float64"],
-                    causes=False,
-                )
-        except ParityInputError:  # layers exchanged that get pictures of other sizes: no port runs so
-            continue
-        if {guilty.path for guilty in found.guilty} < {guilty.path for guilty in report.guilty}:
+        found = _compare_alone(options, networks, pairing, smallest)
+        if found is not None and (report is None or _accused(found) < _accused(report)):
             return replace(networks, pairing=pairing, summary={**networks.summary, **summary})
+    assert networks.pairing is not None
     give_weights(networks.reference, networks.port, networks.pairing, networks.scales)
     return None
+
+
+def _compare_alone(
+    options: Options, networks: Networks, pairing: Pairing, named: tuple[str, Arguments]
+) -> Report | None:
+    """Each layer by itself on one input; None where the port cannot be run on other layers' tensors."""
+    try:
+        with users_code({"--reference": options.reference, "--port": options.port}, "run it"):
+            return compare_models(
+                networks.reference,
+                networks.port,
+                dict([named]),
+                pairs=pairing,
+                mode="isolated",
+                dtypes=["float64"],
+                causes=False,
+            )
+    except ParityInputError:  # layers exchanged that get pictures of other sizes: no port runs so
+        return None
+
+
+def _accused(report: Report) -> set[str]:
+    return {guilty.path for guilty in report.guilty}
+
+
+def _list_pairings(networks: Networks, arguments: Arguments, report: Report | None) -> Iterator[Pairing]:
+    """What the order of calls proposes, where it is another than that of registration; then layers exchanged."""
+    assert networks.pairing is not None
+    ours, theirs = torch_modules(networks.reference), paddle_modules(networks.port)
+    if networks.pairing.origin == "proposal" and not isinstance(networks.reference, Recording):
+        pairing = pair_again(*order_by_calls(networks.reference, networks.port, ours, theirs, arguments))
+        if pairing.pairs != networks.pairing.pairs:
+            yield pairing
+    if report is not None:
+        # A layer with parameters that is wrong by itself is so by any pairing of others.
+        accused = {one.path for one in report.guilty if not (ours[one.path].is_leaf and ours[one.path].tensors)}
+        yield from list_alternatives(ours, theirs, networks.pairing, accused)
 
 
 class UnwrittenError(ParityInputError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ Array = np.ndarray[Any, Any]
 
 
 def flatten(value: Any) -> list[Any]:
-    """The tensors (of either framework) in nested tuples, lists and dictionaries, in order."""
+    """The tensors (of either framework) in nested tuples, lists, dictionaries and dataclasses, in order."""
+    value = _opened(value)
     if isinstance(value, dict):
         return [tensor for item in value.values() for tensor in flatten(item)]
     if isinstance(value, (tuple, list)):
@@ -23,7 +25,11 @@ def flatten(value: Any) -> list[Any]:
 
 
 def list_keys(value: Any) -> list[str]:
-    """For each tensor of `flatten`, the key of the innermost dictionary it is in; empty if it is in none."""
+    """For each tensor of `flatten`, the key of the innermost dictionary, or the field of the dataclass, that it is in.
+
+    Empty if it is in none.
+    """
+    value = _opened(value)
     if isinstance(value, dict):
         return [name or str(key) for key, item in value.items() for name in list_keys(item)]
     if isinstance(value, (tuple, list)):
@@ -33,12 +39,24 @@ def list_keys(value: Any) -> list[str]:
 
 def refill(value: Any, tensors: Iterator[Any]) -> Any:
     """`value` with its tensors, in the order of `flatten`, replaced by the next of `tensors`."""
+    if (opened := _opened(value)) is not value:
+        filled = copy(value)
+        for name, item in refill(opened, tensors).items():
+            object.__setattr__(filled, name, item)  # of a frozen one, too
+        return filled
     if isinstance(value, dict):
         return {key: refill(item, tensors) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
         items = [refill(item, tensors) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return next(tensors) if hasattr(value, "dtype") and hasattr(value, "shape") else value
+
+
+def _opened(value: Any) -> Any:
+    """The fields of a dataclass by name; anything else, such as a dictionary that is also one, as it is."""
+    if not is_dataclass(value) or isinstance(value, (dict, type)):
+        return value
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 @dataclass(frozen=True)

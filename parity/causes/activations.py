@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from parity.causes.hypotheses import Asked, Hypothesis, leave_out, precede_by, replace_by
 from parity.causes.steps import Step
+from parity.networks.modules import is_users_own
 
 Activation = Callable[[Tensor], Tensor]
 ACTIVATIONS: dict[str, Activation] = {
@@ -137,8 +138,10 @@ def apply_like(step: Step) -> Activation:
 
 def called_activations(step: Step, asked: Asked) -> Iterator[Hypothesis]:
     """Another in the place of a layer that is one, whatever function does it."""
-    own = type(asked.replay.unit.get_submodule(step.path)).__name__
-    if own not in FUNCTIONS.values():
+    module = asked.replay.unit.get_submodule(step.path)
+    own = type(module).__name__
+    makes_no_more = not any(True for _ in (*module.parameters(), *module.children())) and is_users_own(module)
+    if own not in FUNCTIONS.values() and not (makes_no_more and step.tensors[0].shape == step.outputs[0].shape):
         return
     for name, function in OTHERS:
         if name.partition(" ")[0] != own:

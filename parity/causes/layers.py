@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from typing import Any
 
 from torch import Tensor
@@ -130,6 +131,17 @@ def pads(step: Step, asked: Asked) -> Iterator[Hypothesis]:
             text = f"the border is padded by {mode}, the reference's by {own}"
             edits = {step.number: step.altered(mode=mode, value=None)}
             yield Hypothesis("padding mode", text, f"mode={own!r}", edits)
+    widths = step.bind().get("pad")
+    if not isinstance(widths, list | tuple):
+        return
+    sides = [tuple(widths[place : place + 2]) for place in range(0, len(widths), 2)]
+    before, after = ([(sum(side), 0) for side in sides], [(0, sum(side)) for side in sides])
+    exchanged = product(*((side, side[::-1]) for side in sides))
+    for other in dict.fromkeys(tuple(one) for one in (*exchanged, sides[::-1], before, after)):
+        if other != tuple(sides):
+            flat = [width for side in other for width in side]
+            text = f"the border is {flat} wide, the reference's {list(widths)}"
+            yield Hypothesis("sides of padding", text, f"pad {list(widths)}", {step.number: step.altered(pad=flat)})
 
 
 def linears(step: Step, asked: Asked) -> Iterator[Hypothesis]:

@@ -84,6 +84,8 @@ RULES: tuple[tuple[tuple[str, ...], Rule], ...] = (
 """Which functions of torch which hypotheses are about; those at the head are tried first."""
 TOGETHER = (linears, rearrangements, axes_exchanged, splits, views)
 """Rules about what a porter does to several tensors alike."""
+ALIKE = (pools, global_pools, resizes, other_activations, pads)
+"""Rules about what one line of a loop does to all that goes through it."""
 MOST_TOGETHER = 4
 KNOWN = frozenset(name for names, _ in RULES for name in names) | VIEWS
 
@@ -97,6 +99,8 @@ def propose_steps(asked: Asked) -> Iterator[Hypothesis]:
             yield from _proposed(rule, step, asked)
         if rule in TOGETHER:
             yield from _proposed_together(rule, steps, asked)
+        if rule in ALIKE:
+            yield from _proposed_alike(rule, steps, asked)
     yield from exchanged_calls(asked)
     yield from exchanged_results(asked)
     yield from heads(asked)
@@ -131,6 +135,22 @@ def _proposed_together(rule: Rule, steps: Sequence[Step], asked: Asked) -> Itera
                     f"{first.text}; so are {len(each) - 1} more" if len(each) > 2 else f"{first.text}; so is one more"
                 )
                 yield replace(first, text=text, edits=edits)
+
+
+def _proposed_alike(rule: Rule, steps: Sequence[Step], asked: Asked) -> Iterator[Hypothesis]:
+    """What a rule proposes in the same words of several steps, whatever their shapes: of all of them."""
+    groups: dict[tuple[str, str], list[Hypothesis]] = {}
+    for step in steps:
+        said: set[tuple[str, str]] = set()
+        for one in _proposed(rule, step, asked):
+            if (one.name, one.text) not in said:  # else the same in other numbers
+                said.add((one.name, one.text))
+                groups.setdefault((one.name, one.text), []).append(one)
+    for (_, text), each in groups.items():
+        if len(each) > 1:
+            more = f"so are {len(each) - 1} more" if len(each) > 2 else "so is one more"
+            edits = {number: edit for one in each for number, edit in one.edits.items()}
+            yield replace(each[0], text=f"{text}; {more}", edits=edits)
 
 
 def propose(asked: Asked) -> Iterator[Hypothesis]:

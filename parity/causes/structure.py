@@ -170,18 +170,28 @@ def _as_done_by(other: Step) -> Edit:
 
 def concatenations(step: Step, asked: Asked) -> Iterator[Hypothesis]:
     """Another order."""
-    count = len(step.tensors)
-    if not 2 <= count <= MOST_JOINED:
-        return
-    for order in list(permutations(range(count)))[1:]:
+    for order in _orders(len(step.tensors)):
 
         def joined(one: Step, args: Any, kwargs: Any, order: tuple[int, ...] = order) -> Any:
             return one.function([args[0][number] for number in order], *args[1:], **kwargs)
 
         said = ", ".join(step.label(number) for number in order)
         text = f"joined in another order: {said}"
-        fix = f"concatenate {', '.join(step.labels[:count])}"
+        fix = f"concatenate {', '.join(step.labels[: len(order)])}"
         yield Hypothesis("order of concatenation", text, fix, {step.number: joined})
+
+
+def _orders(count: int) -> Iterator[tuple[int, ...]]:
+    """All others of a few; of many, backwards, one in another place, or two exchanged."""
+    own = tuple(range(count))
+    if count <= MOST_JOINED:
+        yield from list(permutations(own))[1:]
+        return
+    moved = ((*left[:to], one, *left[to:]) for one in own for to in own if (left := (*own[:one], *own[one + 1 :])))
+    exchanged = (
+        tuple({one: other, other: one}.get(number, number) for number in own) for one, other in combinations(own, 2)
+    )
+    yield from (order for order in dict.fromkeys((own[::-1], *moved, *exchanged)) if order != own)
 
 
 def attributes(asked: Asked) -> Iterator[Hypothesis]:

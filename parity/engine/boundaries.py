@@ -160,12 +160,13 @@ def find_redrawn(
 
     `trial` compares without some of the `pairs`; without none it finds `whole`. `loose` are those that may be given up,
     and whether one has parameters of its own. Where the networks' outputs `agree`, all suspects are. Else one is kept
-    if without it something else is accused that it explains: then it is wrong, not drawn elsewhere.
+    if without it something else is accused that it explains: then it is wrong, not drawn elsewhere. One that is handed
+    another shape, and hands on another shape of what the reference is handed, begins elsewhere.
     """
     trial = _remembering(trial, {frozenset(): whole})
-    redrawn: set[str] = set()
+    redrawn = _find_shifted(whole.misshapen, loose)
     kept: set[str] = set()
-    found = whole.failures
+    found = trial(redrawn).failures
     while suspects := find_suspects(found, _without(loose, redrawn | kept)):
         try:
             explaining = set() if agree else _find_explaining(trial, set(pairs) - redrawn, redrawn, suspects, found)
@@ -176,6 +177,12 @@ def find_redrawn(
         except TooMany:
             break
     return redrawn
+
+
+def _find_shifted(misshapen: Collection[Failure], loose: Collection[str]) -> set[str]:
+    """The loose pairs that are handed something of another shape, and hand on something of another shape."""
+    handed = {failure.site.removeprefix(INPUT_SITE) for failure in misshapen if failure.site.startswith(INPUT_SITE)}
+    return {failure.path for failure in misshapen if failure.path in handed} & set(loose)
 
 
 class TooMany(Exception):  # noqa: N818 - no error

@@ -226,10 +226,13 @@ def _are_nearly_all_equal(left: Tensor, right: Tensor) -> bool:
 
 
 def _in_order(actual: Sequence[Any], actual_names: Sequence[str], names: Sequence[str]) -> list[Any]:
-    """By key, where both are dictionaries of the same keys."""
-    if all(names) and sorted(actual_names) == sorted(names) and len(set(names)) == len(names):
-        return [actual[list(actual_names).index(name)] for name in names]
-    return list(actual)
+    """By key, where both are dictionaries of the same keys; what one key holds several of, in order."""
+    if not all(names) or sorted(actual_names) != sorted(names):
+        return list(actual)
+    places = sorted(range(len(names)), key=lambda number: names[number])
+    own = sorted(range(len(names)), key=lambda number: actual_names[number])
+    number_at = dict(zip(places, own, strict=True))
+    return [actual[number_at[place]] for place in range(len(names))]
 
 
 def _resize(tensor: Any, size: list[int], corners: bool, exactly: bool) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -16,6 +16,8 @@ from twins.lazy import Tensor
 Array = np.ndarray[Any, Any]
 MOST_PADDING = 64
 """Rows or columns that a port may put around a layer's input, on both sides together."""
+PADDING = ("constant", "reflect", "edge", "wrap")
+"""NumPy's names of the ways in which layers pad."""
 
 
 def as_given(constant: Array) -> float:
@@ -24,20 +26,36 @@ def as_given(constant: Array) -> float:
     return float(np.float32(value)) if constant.dtype.kind == "f" else float(value)
 
 
-def is_padded(actual: Tensor, expected: Tensor) -> bool:
-    """Whether an input (N, C, H, W) is the reference's with a border around it, whatever that holds."""
-    if actual.ndim != expected.ndim or actual.ndim < 3 or actual.shape[:2] != expected.shape[:2]:
-        return False
-    borders = [mine - other for mine, other in zip(actual.shape[2:], expected.shape[2:], strict=True)]
+def is_padded_by_one(actual: Tensor, expected: Tensor) -> bool:
+    """Whether one of two inputs (N, C, H, W) is the other with a border around it.
+
+    The port's border may hold anything, which its layer's output shows; the reference's is one that a layer makes.
+    """
+    if any(True for _ in _borders(actual, expected)):
+        return True
+    borders = list(_borders(expected, actual))
+    own, padded = (np.asarray(one.cpu() if hasattr(one, "cpu") else one) for one in (actual, expected))
+    return any(
+        bool(compare(np.pad(own, ((0, 0), (0, 0), *widths), mode=mode), padded))  # type: ignore[call-overload]
+        for widths in borders
+        for mode in PADDING
+        if mode != "reflect" or all(max(width) < side for width, side in zip(widths, own.shape[2:], strict=True))
+    )
+
+
+def _borders(large: Tensor, small: Tensor) -> Iterator[list[tuple[int, int]]]:
+    """What is before and after `small` in `large`, axis by axis, where that stands in it."""
+    if large.ndim != small.ndim or large.ndim < 3 or large.shape[:2] != small.shape[:2]:
+        return
+    borders = [mine - other for mine, other in zip(large.shape[2:], small.shape[2:], strict=True)]
     if not any(borders) or not all(0 <= border <= MOST_PADDING for border in borders):
-        return False
+        return
     for starts in product(*(range(border + 1) for border in borders)):
-        spans = zip(starts, expected.shape[2:], strict=True)
+        spans = zip(starts, small.shape[2:], strict=True)
         place: Any = (..., *(slice(start, start + size) for start, size in spans))
-        inner, corner = actual[place], (0,) * expected.ndim
-        if inner[corner] == expected[corner] and compare(inner, expected):
-            return True
-    return False
+        inner, corner = large[place], (0,) * small.ndim
+        if inner[corner] == small[corner] and compare(inner, small):
+            yield [(start, border - start) for start, border in zip(starts, borders, strict=True)]
 
 
 def sequences(tensors: Sequence[Any]) -> list[int]:

@@ -8,6 +8,7 @@ a difference there, when everything before was made equal, is the caller's own.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +24,7 @@ from parity.engine.events import (
     first,
     identity,
     is_floating,
-    is_padded,
+    is_padded_by_one,
     pick,
     sequences,
     unlike,
@@ -31,6 +32,7 @@ from parity.engine.events import (
     version,
 )
 from parity.engine.hooks import hook_inputs
+from parity.engine.layouts import Way, arrange, channel_axes
 from parity.engine.search import Search
 from parity.engine.stream import Event, Key, Reference
 from parity.networks.arguments import Arguments
@@ -92,6 +94,8 @@ class Follower:
         with another: a recurrence begins with zeros."""
         self._ended: Call | None = None
         """The layer with parameters that ended last."""
+        self._ways: dict[str, Way] = {}
+        """How the port's layers arrange the axes of positions, where the reference's have others."""
         self._last: tuple[tuple[int, ...], Any, list[Comparison]] | None = None
 
     def run(self, layer: Any, arguments: Arguments) -> Any:
@@ -136,6 +140,7 @@ class Follower:
         """Report an input that is wrong; returns what takes the input's place, or None."""
         given = flatten(inputs)
         if self._were_given(given, event):  # the output that took its place a moment ago
+            self._begin_with_a_state(call)
             return None
         numbers, event = self._comparable(given, event)
         actual = [given[number] for number in numbers]
@@ -143,8 +148,8 @@ class Follower:
             actual, event = unlike(actual), unlike_tensors(event)
             if call.path not in self._boundaries.exits:  # the first of a unit, which may be given the first of several
                 event = first(event, len(actual))
-        if len(actual) == 1 and is_padded(self._read(actual[0]), event.tensors[0]):
-            return None  # the port pads before the layer, which the reference's does itself
+        if len(actual) == 1 and is_padded_by_one(self._read(actual[0]), event.tensors[0]):
+            return None  # one side pads before the layer, which the other's does itself
         for index, comparison in enumerate(self._compared(actual, event)):
             if not comparison and self._search is not None and len(actual) == 1:
                 comparison = self._search.explain_input(self._read(actual[0]), comparison) or comparison
@@ -157,6 +162,14 @@ class Follower:
             else:
                 self._accuse_for_input(caller, call, actual, event, index, comparison)
         return self._replaced(inputs, event, numbers)
+
+    def _begin_with_a_state(self, call: Call) -> None:
+        """Forgive the constant that a layer began with, if it stood beside a tensor that is none, as a cell's state."""
+        if not call.number or call.path not in self._beginnings:
+            return
+        _, _, actual, event, _, _ = self._beginnings[call.path]
+        if any(compare(self._read(own), expected) for own, expected in zip(actual, event.tensors, strict=True)):
+            self._beginnings.pop(call.path)
 
     def _are_equal(self, actual: Sequence[Any], event: Event) -> bool:
         """Whether nothing is wrong with tensors but that they are constant."""
@@ -210,10 +223,11 @@ class Follower:
         own = [self._read(tensor) for tensor in actual]
         if len(own) != len(event.tensors):
             return own
-        sequence = self._is_sequence(event)
         for number, (one, expected) in enumerate(zip(own, event.tensors, strict=True)):
-            if self._laid_out(expected, one, sequence) is not expected:
-                own[number] = one.swapaxes(0, 1) if sequence else one.swapaxes(1, 3).swapaxes(2, 3)
+            if self._laid_out(expected, one, event) is not expected:
+                numbers = np.arange(math.prod(one.shape)).reshape(tuple(expected.shape))
+                places = self._laid_out(numbers, one, event).reshape(-1).argsort()
+                own[number] = one.reshape(-1)[places].reshape(tuple(expected.shape))
         return own
 
     def _is_open(self, call: Call) -> bool:
@@ -261,6 +275,8 @@ class Follower:
         ):  # the weights of attention, after its output, are given or not
             event = first(event, len(actual))
             actual = actual[: len(event.tensors)]
+        elif len(actual) != len(event.tensors):  # as of Paddle's LSTMCell, which gives its hidden state twice
+            actual, event = unlike(actual), unlike_tensors(event)
         comparisons = self._compared(actual, event)
         if self._search is not None and len(comparisons) == 1 and not comparisons[0]:
             found = self._search.find(call, inputs, outputs, event, comparisons[0], self._reference)
@@ -291,17 +307,18 @@ class Follower:
             shapes = [tuple(tensor.shape) for tensor in actual]
             return [failed(f"{count(len(actual), 'tensor')} {shapes}, the reference has {len(event.tensors)}")]
         ours = [self._read(tensor) for tensor in actual]
-        sequence = self._is_sequence(event)
-        theirs = [self._laid_out(*pair, sequence) for pair in zip(event.tensors, ours, strict=True)]
+        theirs = [self._laid_out(*pair, event) for pair in zip(event.tensors, ours, strict=True)]
         truths: list[Tensor | None] = [None] * len(theirs)
         if event.truth is not None:
-            truths = [self._laid_out(*pair, sequence) for pair in zip(event.truth, ours, strict=True)]
+            truths = [self._laid_out(*pair, event) for pair in zip(event.truth, ours, strict=True)]
         # A container returns its last child's tensors: the same comparison again. Holding them keeps
         # their addresses from being used again; their versions count in-place changes.
         seen = identity(actual, event)
         if self._last is None or self._last[0] != seen:
             triples = zip(ours, theirs, truths, strict=True)
             comparisons = [compare(*triple, constant=self._is_given(triple[1])) for triple in triples]
+            if len(ours) == 1 and not comparisons[0] and self._arrange(theirs[0], ours[0], self._port_of(event)):
+                return self._compared(actual, event)
             if event.key.path == "" and event.key.kind == "output":
                 comparisons = [self._in_words(actual, event, index, one) for index, one in enumerate(comparisons)]
             self._last = seen, (actual, event), comparisons
@@ -319,10 +336,13 @@ class Follower:
         said = "" if comparison else explain_outputs(actual, event.tensors, index, self._reference.exchange)
         return replace(comparison, reason=f"{comparison.reason}: {said}") if said else comparison
 
+    def _port_of(self, event: Event) -> str:
+        """The port's module that an event's counterpart is; empty if there is none."""
+        return self._boundaries.port_of(event.key.path) or ""
+
     def _kind(self, event: Event) -> str:
-        """Of the port's module that an event's counterpart is."""
-        path = self._boundaries.port_of(event.key.path)
-        return "" if path is None else self._modules[path].kind
+        path = self._port_of(event)
+        return self._modules[path].kind if path else ""
 
     def _is_sequence(self, event: Event) -> bool:
         """Whether an event is of a layer that either framework may give (N, L, E) or (L, N, E): one, or a unit."""
@@ -330,18 +350,38 @@ class Follower:
         is_unit = path in self._boundaries.exits and path not in self._boundaries.entries
         return is_unit or self._kind(event) in WHOLE
 
-    def _laid_out(self, expected: Tensor, actual: Tensor, sequence: bool = False) -> Tensor:
+    def _laid_out(self, expected: Any, actual: Any, event: Event) -> Any:
         """`expected` as (N, H, W, C) where the port declares that layout and `actual` has it.
 
-        Of a recurrent layer or an attention, with the batch before the steps or after, as `actual` has it.
+        Of a recurrent layer or an attention, with the batch before the steps or after, as `actual` has it; of a layer
+        that makes of each position its own, with the axes that `actual` has.
         """
-        if sequence and expected.ndim == 3 and expected.shape != actual.shape:
-            return expected.swapaxes(0, 1) if expected.swapaxes(0, 1).shape == actual.shape else expected
-        if self._channels_last and expected.ndim == 4 and expected.shape != actual.shape:
+        shape, own = tuple(actual.shape), tuple(expected.shape)
+        if self._is_sequence(event) and expected.ndim == 3:
+            return expected.swapaxes(0, 1) if (own[1], own[0], own[2]) == shape != own else expected
+        if self._channels_last and expected.ndim == 4 and shape != own:
             transposed = expected.swapaxes(1, 3).swapaxes(1, 2)
-            if transposed.shape == actual.shape:
+            if tuple(transposed.shape) == shape:
                 return transposed
-        return expected
+        return self._arranged(expected, actual, event)
+
+    def _arranged(self, expected: Any, actual: Any, event: Event) -> Any:
+        """As the layer was given its input; of another shape, as it is equal to `actual`."""
+        path = self._port_of(event)
+        shape, known = tuple(actual.shape), self._ways.get(path)
+        if known is None and (shape == tuple(expected.shape) or not self._arrange(expected, actual, path)):
+            return expected
+        ways = dict(arrange(expected, shape, channel_axes(self._modules[path])))
+        return ways.get(self._ways[path], expected)
+
+    def _arrange(self, expected: Any, actual: Any, path: str) -> bool:
+        """Note how the port's layer arranges its axes, if `actual` is `expected` in another way."""
+        axes = channel_axes(self._modules[path]) if path and path not in self._ways and is_floating(expected) else ()
+        ways = arrange(expected, tuple(actual.shape), axes)
+        way = next((way for way, made in ways if compare(actual, made, constant=True)), None)
+        if way is not None:
+            self._ways[path] = way
+        return way is not None
 
     def _replaced(self, value: Any, event: Event, numbers: Sequence[int] | None = None) -> Any:
         """`value` with the reference's tensors in it, where they fit: a layer takes any size, but not any channels.
@@ -351,14 +391,19 @@ class Follower:
         tensors = flatten(value)
         numbers = range(len(tensors)) if numbers is None else numbers
         if len(numbers) != len(event.tensors):
+            numbers = [place for place in numbers if not any(tensors[place] is one for one in tensors[:place])]
+        if len(numbers) != len(event.tensors):
             return None
         for number, expected in zip(numbers, event.tensors, strict=True):
             own = tensors[number]
-            ours = self._laid_out(expected, self._read(own), self._is_sequence(event))
-            fits = list(ours.shape[:2]) == list(own.shape[:2]) and is_floating(ours) == is_floating(own)
+            ours = self._laid_out(expected, self._read(own), event)
+            shapes = [tuple(one.shape) for one in (ours, own)]
+            fits = shapes[0][:2] == shapes[1][:2] and len(shapes[0]) == len(shapes[1])
+            fits = fits and is_floating(ours) == is_floating(own)
             if fits:
-                tensors[number] = self._write(ours)
-                self._note_given(tensors[number], expected)
+                written = self._write(ours)
+                tensors = [written if one is own else one for one in tensors]
+                self._note_given(written, expected)
         return refill(value, iter(tensors))
 
     def _note_given(self, own: Any, expected: Tensor) -> None:

@@ -250,9 +250,9 @@ class Passes:
         return Reference(model, arguments, paths, truth=truth, isolated=isolated)
 
     def _torch_arguments(self, arguments: Arguments, model: nn.Module) -> Arguments:
-        own = torch.float64 if model is self.__dict__.get("exact") else torch.float32
-        like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0, dtype=own))
-        return arguments.map(lambda array: _to_torch(array, like.device, like.dtype))
+        return torch_arguments(
+            arguments, model, torch.float64 if model is self.__dict__.get("exact") else torch.float32
+        )
 
     def _pass(
         self, boundaries: Boundaries, mode: str, dtype: str, name: str, report: Reporter, search: Search | None
@@ -305,6 +305,12 @@ def _to_torch(array: Array, device: torch.device, dtype: torch.dtype) -> Tensor:
     if array.dtype.kind != "f":
         return torch.from_numpy(np.ascontiguousarray(array)).to(device)
     return torch.from_numpy(array.astype(np.float32)).to(device, dtype)
+
+
+def torch_arguments(arguments: Arguments, model: nn.Module, dtype: torch.dtype) -> Arguments:
+    """The arguments as a torch network takes them; in `dtype` if it has no parameters that tell another."""
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0, dtype=dtype))
+    return arguments.map(lambda array: _to_torch(array, like.device, like.dtype))
 
 
 def paddle_arguments(arguments: Arguments, dtype: str) -> Arguments:

@@ -29,6 +29,7 @@ from parity.networks.arguments import Arguments
 from parity.networks.modules import ModuleInfo
 from parity.pairing.match import WeightMatch
 from parity.pairing.propose import Pairing
+from parity.verdicts.found import Found
 from parity.verdicts.report import ATTRIBUTES_SITE, OUTPUT_SITE, Cause, Guilty
 from twins.tensors import flatten, paddle_to_torch, refill, torch_to_paddle
 
@@ -110,23 +111,36 @@ class Reasons:
     def _explained(self, guilty: Guilty, faults: Sequence[Fault], given: Mapping[str, Any]) -> Guilty:
         if guilty.site == ATTRIBUTES_SITE:
             return replace(guilty, cause=self._placed(guilty, self._read(guilty)))
+        explained = self._explain(guilty, faults, given)
+        if explained is None:
+            return guilty
+        first, found = explained
+        constants = self.passes.constants
+        others = {step.name for step in first.replay.steps} & constants.used & constants.exact
+        if found.cause is None and others:  # beside the mistake, the port's code has Paddle's constants
+            with constants.of_paddle(others):
+                first, again = self._explain(guilty, faults, given) or explained
+            found = found if again.cause is None else again
+        cause = None if found.cause is None else self._alone(guilty, found.cause)
+        cause = None if cause is None else self._in_order(cause, faults[0], first)
+        return replace(
+            guilty, cause=self._placed(guilty, cause), tried=found.tried, untried=found.untried, facts=found.facts
+        )
+
+    def _explain(self, guilty: Guilty, faults: Sequence[Fault], given: Mapping[str, Any]) -> tuple[Asked, Found] | None:
+        """The first question, and what is found; None where the reference cannot be run again."""
         asked_of = [(fault, self._ask(fault, given[fault.layer.input])) for fault in faults]
         questions = [asked for fault, asked in asked_of if asked is not None and fault.key.call == faults[0].key.call]
         later = [asked for fault, asked in asked_of if asked is not None and fault.key.call != faults[0].key.call]
         if not questions or not _can_be_repeated(questions[0]):
-            return guilty
+            return None
         self.passes.progress(f"cause of {guilty.path or 'the network'}")
-        found = explain(
+        return questions[0], explain(
             questions,
             self._differing.find(faults[0].layer, self.witness.held.get(faults[0].layer.input, frozenset())),
             self.likely,
             lambda: self._ask_again(questions[0], faults[0]),
             later,
-        )
-        cause = None if found.cause is None else self._alone(guilty, found.cause)
-        cause = None if cause is None else self._in_order(cause, faults[0], questions[0])
-        return replace(
-            guilty, cause=self._placed(guilty, cause), tried=found.tried, untried=found.untried, facts=found.facts
         )
 
     def _placed(self, guilty: Guilty, cause: Cause | None) -> Cause | None:

@@ -7,7 +7,8 @@ reference's own layer is run again, on the same input, with its scalars as the o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, wraps
@@ -28,6 +29,10 @@ SILENT = {"momentum", "p"}
 GREATEST = 1e-5
 """Of the RMS, in float64: what a rounded scalar makes of one layer stays below."""
 PADDLES_SIXTH = float(np.float32(0.1666667))
+RESIZES = {"linear": "NCW", "bilinear": "NCHW", "bicubic": "NCHW", "trilinear": "NCDHW"}
+"""Modes that round positions -> Paddle's name of the layout."""
+PIXEL = "interpolate one pixel"
+"""A resize that a port may do by repeating: exactly."""
 MOST_SCALARS = 3
 """Of one layer that are tried together."""
 
@@ -50,20 +55,34 @@ def apply_scalars(modules: Mapping[str, ModuleInfo], scalars: Mapping[tuple[str,
 class Constants:
     """What Paddle's own functions have in float32 where torch's are exact, by name of torch's function.
 
-    Its Hardsigmoid has 0.1666667 for a sixth, its bilinear resize float32 positions; Paddle 2 keeps a LeakyReLU's slope
-    as a float32. `used` are torch's functions that were called; those that `paddles` names do as Paddle's do:
-    the last one from the beginning, where Paddle does so.
+    Its Hardsigmoid has 0.1666667 for a sixth, its SELU float32 constants, its linear and cubic resizes float32
+    positions; Paddle 2 keeps a LeakyReLU's slope as a float32. `used` are torch's functions that were called; those
+    that `paddles` names do as Paddle's do: the slope from the beginning, where Paddle does so.
     """
 
     used: set[str] = field(default_factory=set)
     paddles: set[str] = field(default_factory=set)
+
+    @property
+    def exact(self) -> set[str]:
+        """The functions that do as torch's own."""
+        return PADDLES_OWN.keys() - self.paddles
+
+    @contextmanager
+    def of_paddle(self, names: Iterable[str]) -> Iterator[None]:
+        """Within, these functions do as Paddle's."""
+        before, self.paddles = self.paddles, self.paddles | set(names)
+        try:
+            yield
+        finally:
+            self.paddles = before
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Within, torch's functions ask here."""
         self.paddles |= usual()
         slopes = ("leaky_relu", "leaky_relu_") if rounds_slopes() else ()
-        own = {name: getattr(functional, name) for name in ("hardsigmoid", "interpolate", *slopes)}
+        own = {name: getattr(functional, name) for name in ("hardsigmoid", "interpolate", "selu", *slopes)}
         for name, function in own.items():
             setattr(functional, name, self._asking(name, function))
         try:
@@ -73,14 +92,17 @@ class Constants:
                 setattr(functional, name, function)
 
     def _asking(self, called: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        name, overwrites = called.rstrip("_"), {"inplace": True} if called.endswith("_") else {}
+        overwrites = {"inplace": True} if called.endswith("_") else {}
 
         @wraps(function)
         def asking(*args: Any, **kwargs: Any) -> Tensor:
+            name = called.rstrip("_")
             if torch.overrides.has_torch_function(
                 args[:1]
             ):  # those who watch see one function, whoever's constants it has
                 return torch.overrides.handle_torch_function(asking, args[:1], *args, **kwargs)
+            if name == "interpolate" and args and math.prod(args[0].shape[2:]) == 1:
+                name = PIXEL
             self.used.add(name)
             found = PADDLES_OWN[name](*args, **kwargs, **overwrites) if name in self.paddles else None
             return function(*args, **kwargs) if found is None else found
@@ -107,23 +129,33 @@ def _paddles_interpolate(
     *_: Any,
     **__: Any,
 ) -> Tensor | None:
-    """The bilinear resize of images; None for what rounds no positions."""
-    if mode != "bilinear" or input.ndim != 4:
+    """The linear and cubic resizes; None for what rounds no positions."""
+    if mode not in RESIZES:
         return None
-    sizes = [size, size] if isinstance(size, int) else size
+    sides = input.shape[2:]
+    sizes = [size] * len(sides) if isinstance(size, int) else size
     if sizes is None:
-        factors = scale_factor if isinstance(scale_factor, list | tuple) else [scale_factor] * 2
-        sizes = [int(side * factor) for side, factor in zip(input.shape[2:], factors, strict=True)]
-    return resize_by_paddle(input, [int(side) for side in sizes], corners=bool(align_corners))
+        factors = scale_factor if isinstance(scale_factor, list | tuple) else [scale_factor] * len(sides)
+        sizes = [int(side * factor) for side, factor in zip(sides, factors, strict=True)]
+    return resize_by_paddle(input, [int(side) for side in sizes], corners=bool(align_corners), mode=mode)
 
 
-def resize_by_paddle(images: Any, size: list[int], *, corners: bool, exchange: Exchange = TORCH) -> Any:
-    """Bilinear (N, C, H, W) -> (N, C, *size), at Paddle's positions: 1e-6 from the exact ones."""
+def _paddles_selu(input: Tensor, inplace: bool = False) -> Tensor:
+    from models_paddle import paddle
+
+    made = TORCH.read(paddle.nn.functional.selu(TORCH.write(input))).to(input.device)
+    return input.copy_(made) if inplace else made
+
+
+def resize_by_paddle(
+    images: Any, size: list[int], *, corners: bool, exchange: Exchange = TORCH, mode: str = "bilinear"
+) -> Any:
+    """(N, C, H, W) -> (N, C, *size), at Paddle's positions: 1e-6 from the exact ones."""
     from models_paddle import paddle
 
     with paddle.no_grad():
         resized = paddle.nn.functional.interpolate(
-            exchange.write(images), size=size, mode="bilinear", align_corners=corners
+            exchange.write(images), size=size, mode=mode, align_corners=corners, data_format=RESIZES[mode]
         )
     made = exchange.read(resized)
     return made.to(images.device) if exchange is TORCH else made
@@ -132,11 +164,15 @@ def resize_by_paddle(images: Any, size: list[int], *, corners: bool, exchange: E
 PADDLES_OWN: dict[str, Callable[..., Tensor | None]] = {
     "hardsigmoid": _paddles_hardsigmoid,
     "interpolate": _paddles_interpolate,
+    PIXEL: _paddles_interpolate,
     "leaky_relu": _paddles_leaky_relu,
+    "selu": _paddles_selu,
 }
 PADDLES_NOTES = {
     "hardsigmoid": "Hardsigmoid's slope 0.1666667, Paddle's own, for a sixth",
-    "interpolate": "bilinear resizing at Paddle's own positions, which are float32",
+    "interpolate": "resizing at Paddle's own positions, which are float32",
+    PIXEL: "resizing of one pixel with Paddle's own weights, which are float32",
+    "selu": "SELU's constants in float32, Paddle's own",
     "leaky_relu": "LeakyReLU's slope in float64, not the float32 that this Paddle's own keeps",
 }
 
@@ -278,7 +314,7 @@ def _likelihood(name: str) -> tuple[bool, str]:
 
 def _functions_of(module: nn.Module) -> set[str]:
     """The functions of PADDLES_OWN that a layer without layers inside is."""
-    kinds = {"hardsigmoid": nn.Hardsigmoid, "interpolate": nn.Upsample}
+    kinds = {"hardsigmoid": nn.Hardsigmoid, "interpolate": nn.Upsample, "selu": nn.SELU}
     if rounds_slopes():
         kinds["leaky_relu"] = nn.LeakyReLU
     return {name for name, kind in kinds.items() if isinstance(module, kind)}

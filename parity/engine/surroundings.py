@@ -175,8 +175,10 @@ def _to_paddle_dtype(layer: Any, dtype: str) -> None:
 
     if all(_dtype_name(tensor) == dtype for tensor in (*layer.parameters(), *layer.buffers()) if _is_floating(tensor)):
         return
-    if any(isinstance(part, paddle.nn.layer.rnn.RNNBase) for part in layer.sublayers(include_self=True)):
-        _cast_tensors(layer, dtype)  # Paddle's own cast fails on a buffer that it keeps empty there
+    layers = layer.sublayers(include_self=True)
+    counts = any(not _is_floating(tensor) for tensor in layer.buffers())
+    if counts or any(isinstance(part, paddle.nn.layer.rnn.RNNBase) for part in layers):
+        _cast_tensors(layer, dtype)  # Paddle's own cast fails on a buffer that it keeps empty there, and casts indices
     else:
         layer.to(dtype=dtype)
 

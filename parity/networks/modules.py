@@ -40,6 +40,8 @@ WHOLE = ("attention", "recurrent")
 OTHER_LEAVES = {"instancenorm": {"scale": "weight"}, "prelu": {"_weight": "weight"}}
 """Beginning of the class of a Paddle layer that calls its tensors otherwise than torch -> its names -> torch's."""
 COUNTER = "num_batches_tracked"
+PARAMETRIZATIONS = "parametrizations"
+"""Where torch keeps what it makes a layer's tensors of, as by a weight norm: the layer's own."""
 FRAMEWORKS = ("torch", "paddle", "models_torch", "models_paddle")
 """Packages whose layers do what their names say, and no more: the frameworks, and our twins."""
 PROBES = 3
@@ -116,10 +118,10 @@ def torch_modules(model: Any) -> dict[str, ModuleInfo]:
         return dict(model.modules)
     found: dict[str, ModuleInfo] = {}
     for order, (path, module) in enumerate(model.named_modules()):
-        kind = _kind(module, any(True for _ in module.children()))
         if _is_inside_a_whole(path, found):
             continue
-        recurse = kind in WHOLE
+        kind = _kind(module, any(name != PARAMETRIZATIONS for name, _ in module.named_children()))
+        recurse = kind in WHOLE or (kind != "composite" and hasattr(module, PARAMETRIZATIONS))
         parameters = dict(module.named_parameters(recurse=recurse))
         own = {**parameters, **dict(module.named_buffers(recurse=recurse))}
         tensors = {name: tensor.detach().cpu().numpy() for name, tensor in own.items() if not name.endswith(COUNTER)}
@@ -152,7 +154,7 @@ def paddle_modules(model: Any) -> dict[str, ModuleInfo]:
 
 
 def _is_inside_a_whole(path: str, found: Mapping[str, ModuleInfo]) -> bool:
-    return any(around in found and found[around].kind in WHOLE for around in _ancestors(path))
+    return any(around in found and found[around].is_leaf for around in _ancestors(path))
 
 
 def _ancestors(path: str) -> Iterator[str]:
@@ -182,7 +184,7 @@ def _paddle_places(layer: Any, kind: str) -> dict[str, tuple[Place, ...]]:
             Place(layer, name, kind == "linear" and tensor.ndim == 2 and _keeps_inputs_first(layer, tensor)),
         )
         for name, tensor in own.items()
-        if tensor is not None
+        if tensor is not None and not {f"{name}_g", f"{name}_orig"} & own.keys()  # of which it is made anew
     }
 
 

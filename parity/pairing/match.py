@@ -72,11 +72,13 @@ class WeightMatch:
     """Pairs of tensors ("this and that") that are one on one side and two, equal by now, on the other."""
     operations: Mapping[str, int] = field(default_factory=dict)
     """Name of an operation other than "copy" -> how many tensors it makes equal."""
+    learned: tuple[str, ...] = ()
+    """The `equal` that training makes; a table of positions is equal in any port that makes its own."""
 
     @property
     def is_none_of_them(self) -> bool:
-        """Whether no tensor that tells anything is the reference's."""
-        return bool(self.different) and not self.equal
+        """Whether no tensor that was learned is the reference's."""
+        return bool(self.different) and not self.learned
 
 
 def read_mapping(path: Path) -> dict[str, str]:
@@ -144,7 +146,7 @@ def is_fresh(port: Modules) -> bool:
 def compare_weights(reference: Modules, port: Modules, pairing: Pairing) -> WeightMatch:
     """Every tensor of the reference beside its counterpart: equal, by which operation, or different."""
     matched = match_tensors(reference, port, pairing)
-    matches, equal, different = [], [], []
+    matches, equal, different, learned = [], [], [], []
     for slot, own in matched.items():
         match = _find_operation(reference, slot, port, own)
         matches.append(match)
@@ -153,6 +155,8 @@ def compare_weights(reference: Modules, port: Modules, pairing: Pairing) -> Weig
             different.append(match.label)
         elif expected.min() != expected.max() or (expected.size == 1 and expected.item() not in INITIAL):
             equal.append(match.label)
+            if slot[1] in reference[slot[0]].parameters or reference[slot[0]].kind == "norm":
+                learned.append(match.label)
     covered = with_shared(reference, matched)
     lost = [slot for slot in _slots(reference) if slot not in covered]
     layers = {path for path, target in pairing.pairs.items() if reference[path].is_leaf and port[target].is_leaf}
@@ -161,7 +165,7 @@ def compare_weights(reference: Modules, port: Modules, pairing: Pairing) -> Weig
     kinds = [match.operation for match in matches if match.operation not in ("", "copy")]
     operations = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
     untied = tuple(_find_untied(reference, port, matches))
-    return WeightMatch(tuple(matches), tuple(equal), tuple(different), alone, untied, operations)
+    return WeightMatch(tuple(matches), tuple(equal), tuple(different), alone, untied, operations, tuple(learned))
 
 
 def _find_untied(reference: Modules, port: Modules, matches: Sequence[Match]) -> Iterator[str]:

@@ -12,12 +12,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
+from types import MappingProxyType
+from typing import TypeVar
 
 from parity.errors import ParityInputError
 from parity.networks.modules import ModuleInfo
 from parity.pairing.attention import find_projections, join_projections
-from parity.pairing.tensors import Modules, find_uncovered
+from parity.pairing.tensors import Modules, find_uncovered, sides_of
 
+Value = TypeVar("Value")
 MOST_IN_A_UNIT = 4
 ROLES = {
     **{part: part for part in ("dropout", "pool", "pad", "upsample", "flatten", "softmax")},
@@ -56,12 +59,18 @@ def pair_modules(reference: Modules, port: Modules, mapping: Mapping[str, str] |
     """Pair two networks' modules.
 
     `mapping` (reference's path -> port's) decides for the paths it names and for what lies below them
-    under equal names. Raises ParityInputError if it names a module that does not exist or pairs two kinds.
+    under equal names; the rest is proposed. Raises ParityInputError if it names a module that does not exist or pairs
+    two kinds.
     """
     ambiguous: list[str] = []
     units: tuple[Unit, ...] = ()
     if mapping is not None:
         pairs, origin = _by_mapping(reference, port, mapping), "mapping"
+        if any(info.is_leaf and info.tensors and info.path not in pairs for info in reference.values()):
+            proposed, units, ambiguous = _proposed(reference, port, pairs)
+            rest = {path: target for path, target in proposed.items() if target not in pairs.values()}
+            if rest.keys() - pairs.keys():
+                pairs, origin = rest | pairs, "mapping, the rest by proposal"
     elif _twins(reference, port):
         pairs = {path: path for path in reference if path in port and _is_namesake(reference[path], port[path])}
         origin = "path"
@@ -91,7 +100,7 @@ def _is_namesake(ours: ModuleInfo, theirs: ModuleInfo) -> bool:
 
     Nor is a dropout an activation: where a container has a layer less, the numbers of those after it are others.
     """
-    roles = {_role(ours), _role(theirs)}
+    roles = {role_of(ours), role_of(theirs)}
     if len(roles) > 1 and "" not in roles:
         return False
     return _may_pair(ours, theirs) and not any(
@@ -99,7 +108,7 @@ def _is_namesake(ours: ModuleInfo, theirs: ModuleInfo) -> bool:
     )
 
 
-def _role(info: ModuleInfo) -> str:
+def role_of(info: ModuleInfo) -> str:
     """What a layer without parameters does, by its class's name; empty if it does not say."""
     name = type(info.module).__name__.lower()
     return next((role for part, role in ROLES.items() if info.kind == "plain" and part in name), "")
@@ -128,8 +137,8 @@ def _by_container(modules: Modules, paired: Mapping[str, str]) -> dict[str, list
     return {container: leaves for container, leaves in found.items() if container}
 
 
-def _without(modules: Modules, paths: Mapping[str, str]) -> Modules:
-    return {path: info for path, info in modules.items() if path not in paths}
+def _without(values: Mapping[str, Value], paths: Mapping[str, str]) -> dict[str, Value]:
+    return {path: value for path, value in values.items() if path not in paths}
 
 
 def _by_mapping(reference: Modules, port: Modules, mapping: Mapping[str, str]) -> dict[str, str]:
@@ -157,27 +166,36 @@ def _by_mapping(reference: Modules, port: Modules, mapping: Mapping[str, str]) -
 
 
 def _may_pair(ours: ModuleInfo, theirs: ModuleInfo) -> bool:
-    """Of one kind, or one of a class of its own that has the same tensors, or one that holds layers."""
-    alike = bool(ours.tensors) and "plain" in (ours.kind, theirs.kind) and _shapes(ours) == _shapes(theirs)
-    return ours.kind == theirs.kind or "composite" in (ours.kind, theirs.kind) or alike
+    """Of one kind, or one of a class of its own that has the same tensors, or one that holds layers.
+
+    A Linear and a convolution of one pixel are one kind.
+    """
+    kinds = {ours.kind, theirs.kind}
+    alike = (
+        bool(ours.tensors) and ("plain" in kinds or kinds == {"linear", "conv"}) and _shapes(ours) == _shapes(theirs)
+    )
+    return len(kinds) == 1 or "composite" in kinds or alike
 
 
 def _shapes(info: ModuleInfo) -> tuple[tuple[int, ...], ...]:
-    """Shapes of the tensors, which a counterpart must share."""
-    return tuple(sorted(array.shape for array in info.tensors.values()))
+    """Shapes of the tensors, which a counterpart must share, but for ones in them."""
+    return tuple(sorted(sides_of(array) for array in info.tensors.values()))
 
 
-def _proposed(reference: Modules, port: Modules) -> tuple[dict[str, str], tuple[Unit, ...], list[str]]:
+def _proposed(
+    reference: Modules, port: Modules, known: Mapping[str, str] = MappingProxyType({})
+) -> tuple[dict[str, str], tuple[Unit, ...], list[str]]:
     ours = [info for info in reference.values() if info.is_leaf]
     theirs = [info for info in port.values() if info.is_leaf]
-    leaves, ambiguous = _equal_weights(ours, theirs)
+    leaves, ambiguous = _equal_weights(*_left(ours, theirs, known))
+    leaves |= {path: target for path, target in known.items() if reference[path].is_leaf and port[target].is_leaf}
     # Those with parameters first: activations, of which ports have more or fewer, would shift repeated blocks.
     owning = [info for info in ours if _owns_a_layer(info)], [info for info in theirs if _owns_a_layer(info)]
     leaves |= _aligned(*owning, leaves)
     units = _in_units(*_left(*owning, leaves))
     leaves |= _moved(*_left(*owning, leaves, units))
     leaves |= _aligned(ours, theirs, leaves)
-    leaves = _named_alike(leaves, reference, port)
+    leaves |= _named_alike(_without(leaves, known), reference, port)
     return {"": "", **leaves, **_composites(reference, port, leaves, units)}, units, ambiguous
 
 

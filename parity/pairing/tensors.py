@@ -36,7 +36,7 @@ def match_tensors(reference: Modules, port: Modules, pairing: Pairing) -> dict[S
         found |= counterparts(reference, unit.reference, port, unit.port)
     paired = {*pairing.pairs, *(path for unit in pairing.units for path in unit.reference)}
     targets = {*pairing.pairs.values(), *(path for unit in pairing.units for path in unit.port)}
-    for fits in (_same_shape, _other_way_round):
+    for fits in (_same_shape, _other_way_round, _same_sides):
         for path, name in list(_free(reference, paired, found)):
             expected = reference[path].tensors[name]
             free = [s for s in _free(port, targets, found.values()) if fits(expected, port[s[0]].tensors[s[1]])]
@@ -51,6 +51,15 @@ def _same_shape(expected: Array, actual: Array) -> bool:
     return expected.shape == actual.shape or expected.size == actual.size == 1
 
 
+def _same_sides(expected: Array, actual: Array) -> bool:
+    return sides_of(expected) == sides_of(actual)
+
+
+def sides_of(array: Array) -> tuple[int, ...]:
+    """The shape but for its ones: a Linear is a convolution of one pixel, a scale (C, 1, 1) one of (C,)."""
+    return tuple(side for side in array.shape if side > 1)
+
+
 def _other_way_round(expected: Array, actual: Array) -> bool:
     return expected.ndim == actual.ndim == 2 and expected.T.shape == actual.shape
 
@@ -58,16 +67,18 @@ def _other_way_round(expected: Array, actual: Array) -> bool:
 def counterparts(reference: Modules, paths: Sequence[str], port: Modules, targets: Sequence[str]) -> dict[Slot, Slot]:
     """The tensors of some of the reference's modules -> those of some of the port's, each at most once.
 
-    Equal names decide, then names that mean one thing, then equal values, then the order; the shape must be the same.
+    Equal names decide, then names that mean one thing, then equal values, then the order; the shape must be the same,
+    but for ones in it where the names mean one thing.
     """
     free = [(target, name) for target in targets for name in port[target].tensors]
     found: dict[Slot, Slot] = {}
-    for judge in (_has_its_name, _means_the_same, _is_equal, _has_its_shape):
+    for judge in (_has_its_name, _means_the_same, _is_equal, _has_its_shape, _has_its_sides):
         for path in paths:
             for name in reference[path].tensors:
                 if (path, name) in found:
                     continue
-                fitting = (s for s in free if _has_its_shape(reference[path], name, port[s[0]], s[1]))
+                fits = _has_its_sides if judge is _has_its_sides else _has_its_shape
+                fitting = (s for s in free if fits(reference[path], name, port[s[0]], s[1]))
                 slot = next((s for s in fitting if judge(reference[path], name, port[s[0]], s[1])), None)
                 if slot is not None:
                     found[path, name] = slot
@@ -96,6 +107,10 @@ def means_the_same(name: str, other: str) -> bool:
 
 def _has_its_shape(ours: ModuleInfo, name: str, theirs: ModuleInfo, own: str) -> bool:
     return ours.tensors[name].shape == theirs.tensors[own].shape
+
+
+def _has_its_sides(ours: ModuleInfo, name: str, theirs: ModuleInfo, own: str) -> bool:
+    return means_the_same(name, own) and _same_sides(ours.tensors[name], theirs.tensors[own])
 
 
 def _meaning(name: str) -> int:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as tf
 
 from models_paddle import paddle
+from parity.engine.conventions import Convention
 from parity.engine.harness import compare_models
 from parity.pairing.match import match_port
 from tests.parity.small_twins import INPUTS, make_twins
@@ -280,3 +281,13 @@ def test_the_twin_as_paddleseg_would_have_it(wrong):
     assert bool(report) is not wrong, report.summary
     assert {one.path for one in report.guilty} == ({"auxiliary_head.fuse.activation"} if wrong else set())
     assert report.notes == (RESIZED.format("port", "true"), IN_TRAINING)
+
+
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_what_one_key_holds_several_of_is_compared_in_order(exchanged):
+    conventions = Convention()
+    a, b, c = (torch.full((1, 2), value) for value in (1.0, 2.0, 3.0))
+    names = ["levels", "levels", "levels", "logits"] if exchanged else ["logits", "levels", "levels", "levels"]
+    actual = [a, b, c, b] if exchanged else [b, a, b, c]
+    ours, _ = conventions.bring(actual, names, (b, a, b, c), ("logits", "levels", "levels", "levels"), ())
+    assert ours == [b, a, b, c]

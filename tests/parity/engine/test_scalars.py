@@ -8,12 +8,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as tf
 
 from models_paddle import paddle
 from parity.engine.harness import compare_models
-from parity.engine.scalars import Scalars, as_decimal, write_out
+from parity.engine.scalars import PADDLES_NOTES, Scalars, as_decimal, write_out
 from parity.networks.modules import torch_modules
 from parity.verdicts.comparison import compare
+from tests.parity.causes import pairs
 from tests.parity.small_twins import INPUTS, make_twins, sublayer
 
 SMALL = {"odd": INPUTS["odd"]}
@@ -117,3 +119,36 @@ def test_scalars_are_written_out_where_less_fails_then(left, kept):
     assert write_out(scalars, lambda: left, 5) is (left < 5)
     assert reference[1].slope == kept
     assert (("1", "slope") in scalars.kept) is (left < 5)
+
+
+class TorchResizes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.pixel = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1)
+
+    def forward(self, x):
+        y = tf.selu(self.conv(tf.interpolate(x, (7, 11), mode="bicubic", align_corners=True)))
+        return y + tf.interpolate(self.pixel(x.mean((2, 3), keepdim=True)), (7, 11), mode="bilinear")
+
+
+class PaddleResizes(paddle.nn.Layer):
+    """The same; one pixel is repeated, not resized."""
+
+    def __init__(self, mode):
+        super().__init__()
+        self.mode = mode
+        self.conv, self.pixel = paddle.nn.Conv2D(3, 4, 1), paddle.nn.Conv2D(3, 4, 1)
+
+    def forward(self, x):
+        large = paddle.nn.functional.interpolate(x, (7, 11), mode=self.mode, align_corners=True)
+        y = paddle.nn.functional.selu(self.conv(large))
+        return y + self.pixel(x.mean([2, 3], keepdim=True)).expand(y.shape)
+
+
+@pytest.mark.parametrize(("mode", "passed"), [("bicubic", True), ("bilinear", False)])
+def test_paddles_own_positions_and_constants(mode, passed):
+    images = {"odd": np.random.default_rng(0).standard_normal((2, 3, 5, 6))}
+    report = pairs.compare(TorchResizes(), PaddleResizes(mode), images)
+    assert bool(report) is passed, report.summary
+    if passed:
+        assert set(report.notes) == {PADDLES_NOTES["interpolate"], PADDLES_NOTES["selu"]}

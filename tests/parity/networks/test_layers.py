@@ -336,3 +336,47 @@ def test_a_mistake_beside_tied_weights(mistake):
     pairing, weights = match_port(ours, theirs, None)
     report = compare_models(ours, theirs, WORDS, pairs=pairing, weights=weights, dtypes=["float64"])
     assert [one.path for one in report.guilty] == [""]
+
+
+class TorchNormed(nn.Module):
+    """A weight norm and a spectral norm, as torch keeps them now."""
+
+    def __init__(self):
+        super().__init__()
+        norms = nn.utils.parametrizations
+        self.weighed, self.spectral = norms.weight_norm(nn.Conv2d(3, 4, 3)), norms.spectral_norm(nn.Conv2d(4, 4, 1))
+
+    def forward(self, x):
+        return self.spectral(self.weighed(x))
+
+
+class PaddleSpectral(pnn.Layer):
+    def __init__(self, scale):
+        super().__init__()
+        self.scale, self.bias = scale, self.create_parameter([4], is_bias=True)
+        self.weight_orig = self.create_parameter([4, 4, 1, 1])
+        self.register_buffer("weight_u", paddle.randn([4]))
+        self.register_buffer("weight_v", paddle.randn([4]))
+
+    def forward(self, x):
+        sigma = self.weight_u @ self.weight_orig.flatten(1) @ self.weight_v
+        return pnn.functional.conv2d(x, self.scale * self.weight_orig / sigma, self.bias)
+
+
+class PaddleNormed(pnn.Layer):
+    def __init__(self, scale):
+        super().__init__()
+        self.first, self.second = pnn.utils.weight_norm(pnn.Conv2D(3, 4, 3)), PaddleSpectral(scale)
+
+    def forward(self, x):
+        return self.second(self.first(x))
+
+
+@pytest.mark.parametrize(("scale", "guilty"), [(1, set()), (2, {"spectral"})])
+def test_what_a_weight_is_made_of(scale, guilty):
+    reference, port = TorchNormed().eval(), PaddleNormed(scale)
+    pairing, weights = match_port(reference, port, None)
+    images = np.random.default_rng(0).standard_normal((2, 3, 6, 5))
+    report = compare_models(reference, port, images, pairs=pairing, weights=weights, dtypes=["float64"])
+    assert {one.path for one in report.guilty} == guilty, report.summary
+    assert bool(report) == (not guilty)

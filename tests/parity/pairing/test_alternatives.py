@@ -61,7 +61,7 @@ def test_a_key_registered_before_its_query(tmp_path, monkeypatch, scale, passed)
     report = json.loads(result.stdout)
     if passed:
         assert report["pairs"]["2.first"] == "2.theta"
-        assert "2 exchanged" in report["coverage"]["origin"]
+        assert report["coverage"]["origin"] == "proposal, in the order of calls"
     else:
         assert {guilty["path"] for guilty in report["guilty"]} == {"2"}
 

@@ -181,3 +181,41 @@ def test_what_is_constant_tells_nothing():
     assert not found.equal
     assert not found.different
     assert len(found.matches) == 4
+
+
+class TorchTable(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+        self.register_buffer("mean", torch.tensor([0.4, 0.5, 0.6]).view(1, 3, 1, 1))
+
+    def forward(self, x):
+        return self.second(torch.relu(self.first(x - self.mean)))
+
+
+class PaddleTable(paddle.nn.Layer):
+    """The same, its layers registered the other way round and named otherwise."""
+
+    def __init__(self):
+        super().__init__()
+        self.late, self.early = paddle.nn.Conv2D(3, 3, 1), paddle.nn.Conv2D(3, 3, 1)
+        self.register_buffer("mean", paddle.to_tensor([0.4, 0.5, 0.6]).reshape([1, 3, 1, 1]))
+
+    def forward(self, x):
+        return self.late(paddle.nn.functional.relu(self.early(x - self.mean)))
+
+
+def test_a_table_that_both_make_for_themselves_is_no_weight():
+    summary = match_port(TorchTable(), PaddleTable(), None)[1]
+    assert summary["copied"]
+    port = PaddleTable()
+    reference = TorchTable()
+    port.late.weight.set_value(reference.first.weight.detach().numpy())
+    assert not match_port(reference, port, None)[1]["copied"]
+
+
+def test_what_a_mapping_does_not_name_is_proposed():
+    pairing, _ = match_port(TorchTable(), PaddleTable(), {"first": "early"})
+    assert pairing.pairs == {"": "", "first": "early", "second": "late"}
+    assert pairing.origin == "mapping, the rest by proposal"
+    assert pairing.uncovered == ()

@@ -15,7 +15,7 @@ Schema = Mapping[str, Any]
 
 LARGEST = 24 << 20
 """Bytes of a document."""
-VALUES = 2_500_000
+VALUES = 1_000_000
 """Values in a document, about: the shortest take a hundred times their length in memory. A recording of ResNet-101 has
 130,000 for each input."""
 DEPTH = 40

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -188,9 +189,11 @@ def infer(
     **options: Any,
 ) -> None:
     """Predict with an exported model by Paddle Inference."""
-    from paddleseg_port.build import explains
-    from paddleseg_port.files import guarded_files
-    from paddleseg_port.inference import Backend, infer
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No ccache found")  # Paddle's, which compiles nothing here
+        from paddleseg_port.build import explains
+        from paddleseg_port.files import guarded_files
+        from paddleseg_port.inference import Backend, infer
 
     import_modules(modules)
     backend = Backend(**options)

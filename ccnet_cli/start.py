@@ -54,6 +54,8 @@ def _run(name: str) -> None:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
+        if INTERRUPTION.number:  # which click may have been the first to hear of
+            code = INTERRUPTION.exit_code
     except KeyboardInterrupt:  # before the command began, or after it ended
         print(f"error: {INTERRUPTION.message}", file=sys.stderr)
         code = INTERRUPTION.exit_code

@@ -15,6 +15,7 @@ from parity.environment.switches import without_tf32
 from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
 from parity.networks.files import describe_weights
+from parity.networks.inputs import running_on
 from parity.networks.modules import paddle_modules, torch_modules
 from parity.networks.recorded import Recording
 from parity.networks.user import describe, users_code
@@ -52,7 +53,7 @@ def _run(options: Options, mapping: Mapping[str, str] | None) -> Report:
     with users_code(specs, "make the inputs for"):
         inputs = inputs_of(networks, options)
     log = None if options.reprod_log is None else ForwardLog()
-    with DumpWriter.open(options.dump) as writer, users_code(specs, "run it"):
+    with DumpWriter.open(options.dump) as writer, running_on(options.inputs), users_code(specs, "run it"):
         networks, report = compare_networks(options, networks, inputs, writer, log)
     report = replace(report, files=_describe_files(options, networks))
     try:

@@ -21,6 +21,7 @@ from parity.command import compare_networks
 from parity.conversion.source import Source, read_source
 from parity.conversion.transfers import Exchange, list_transfers
 from parity.errors import ParityInputError
+from parity.networks.inputs import running_on
 from parity.networks.reference import load_reference
 from parity.networks.user import users_code
 from parity.options import Options
@@ -75,7 +76,8 @@ def convert_for_port(
     report = None
     if check:
         options.progress("comparing")
-        with users_code({"--reference": options.reference, "--port": options.port}, "run it"):
+        specs = {"--reference": options.reference, "--port": options.port}
+        with running_on(options.inputs), users_code(specs, "run it"):
             networks, report = compare_networks(options, networks, make_inputs(options, networks.preprocessing))
     options.progress("planning")
     source = read_source(options, networks.reference)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from converter.files.npz import Archive
 from families import Preprocessing
 from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
-from parity.networks.user import call_function
+from parity.networks.user import call_function, describe
 from recipe.pictures import PictureError, open_picture
 from recipe.preprocessing import preprocess
 
@@ -69,7 +72,21 @@ def arrange(found: Any, whose: str) -> Arguments:
     odd = [str(array.dtype) for array in arguments.tensors if array.dtype.kind not in "fiub"]
     if odd or not arguments.tensors:
         raise ParityInputError(f"{whose}: gives {odd[0] if odd else 'nothing'}, not arrays of numbers")
+    if empty := [array.shape for array in arguments.tensors if not array.size]:
+        raise ParityInputError(f"{whose}: gives an array without elements, of shape {empty[0]}")
     return arguments
+
+
+@contextmanager
+def running_on(spec: str | None) -> Iterator[None]:
+    """Within, a twin that cannot run on the inputs that `spec` names raises ParityInputError, which says why."""
+    try:
+        yield
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+        places = {Path(frame.filename).parent.name for frame in traceback.extract_tb(error.__traceback__)}
+        if spec is None or not places & {"models_torch", "models_paddle"}:
+            raise
+        raise ParityInputError(f"--inputs {spec}: the network cannot run on them ({describe(error)})") from error
 
 
 def _to_array(value: Any) -> Array:

@@ -119,6 +119,26 @@ def test_one_line_and_its_code(sent: signal.Signals, name: str, tmp_path: Path) 
     assert process.stdout.strip() == printed
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_before_the_commands_own_code(sent: signal.Signals) -> None:
+    """Where click is the first to hear of it."""
+    body = """
+    import os, sys
+    from ccnet_cli import main, start
+
+    @main.click.command()
+    @main.click.option("--now", callback=lambda *_: os.kill(os.getpid(), int(sys.argv[1])))
+    def command(now):
+        pass
+
+    main.convert = lambda: command.main([])
+    start.convert()
+    """
+    words = [sys.executable, "-c", textwrap.dedent(body), str(int(sent))]
+    process = subprocess.run(words, capture_output=True, text=True, check=False, cwd=REPOSITORY, timeout=60)
+    assert (process.returncode, len(process.stderr.split("\n"))) == (128 + sent, 3), process.stderr
+
+
 def test_a_forked_worker_ends_without_a_word() -> None:
     body = """
     child = os.fork()

@@ -13,6 +13,7 @@ from parity.errors import ParityInputError
 from parity.networks.inputs import DEFAULT_SIZES, make_images, read_image, read_inputs
 from parity.options import Options
 from recipe.preprocessing import preprocess
+from tests.cli.run import assert_one_line_error, call
 from tests.parity import several_inputs
 
 SPEC = "tests.parity.several_inputs:"
@@ -128,6 +129,13 @@ def test_pickled_objects_are_refused(tmp_path):
 def test_inputs_that_a_network_does_not_take_name_it(tmp_path):
     with pytest.raises(ParityInputError, match=f"--reference {SPEC}build_reference: cannot run it"):
         compare(saved(tmp_path, words=several_inputs.WORDS))
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 33, 33), (1, 3, 2, 0)])
+def test_inputs_that_a_twin_does_not_take_are_one_line(shape, tmp_path):
+    np.savez(tmp_path / "x.npz", images=np.ones(shape, np.float32))
+    result = call("ccnet-parity", "--inputs", tmp_path / "x.npz", "--family", "imagenet")
+    assert_one_line_error(result, 2, "x.npz: ", "cannot run on them" if 0 not in shape else "without elements")
 
 
 def test_whole_numbers_and_booleans_stay_what_they_are(tmp_path):

@@ -207,6 +207,9 @@ def verify(certificate: Path, weights: Path, junit: Path | None, signers: Path |
     if as_json:
         click.echo(json.dumps(found.to_json()))
     else:
+        from converter.console import wide_console
+
         lines = [found.sentence, *(f"changed since: {change}" for change in found.changed)]
-        click.echo("\n".join(lines + ([] if found.signer is None else [f"signed by {found.signer}"])))
+        for line in lines + ([] if found.signer is None else [f"signed by {found.signer}"]):
+            wide_console().print(line, soft_wrap=True, markup=False)
     sys.exit(0 if found else 1)

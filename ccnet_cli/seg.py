@@ -42,7 +42,7 @@ from ccnet_cli.user_code import import_modules
 def seg() -> None:
     """Train and evaluate the port in PaddleSeg, by PaddleSeg's own configs and options."""
     if importlib.util.find_spec("paddleseg") is None:
-        click.echo("error: PaddleSeg is not installed; pip install 'paddleseg>=2.8,<2.9'", err=True)
+        click.echo("error: PaddleSeg is not installed; pip install 'paddleseg>=2.8,<2.9' 'numpy<2'", err=True)
         sys.exit(2)
 
 

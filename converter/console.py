@@ -19,7 +19,8 @@ LONGEST = 2000
 
 
 class Folded(Text):
-    """Text of which a word that is longer than a line, as a dotted name is, goes on in the next line after a dot."""
+    """Text of which a word that is longer than a line, as a dotted name is, goes on in the next line after a dot or
+    the like."""
 
     def wrap(self, console: Console, width: int, **options: Any) -> Lines:
         """As rich's, which breaks such a word anywhere."""
@@ -32,7 +33,7 @@ class Folded(Text):
 def _breaks(word: re.Match[str], width: int) -> list[int]:
     """Where in the text a new line begins within `word`, if it is longer than `width`."""
     places, begin = [], word.start()
-    for part in re.finditer(r"[^./,]*[./,]*", word.group()) if len(word.group()) > width else ():
+    for part in re.finditer(r"[^./,-]*[./,-]*", word.group()) if len(word.group()) > width else ():
         start, end = (word.start() + place for place in part.span())
         if end - begin > width and start > begin:
             places.append(start)

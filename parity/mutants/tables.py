@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from converter.console import NARROW, wide_console
+from converter.console import wide_console
 from converter.names import count
 from parity.mutants.run import Outcome
 from parity.verdicts.incumbents import CRITERIA
@@ -34,10 +34,14 @@ gates of such parts run; those in configs need PaddleSeg.
 """
 
 
+ROOMY = 100
+"""Columns of a terminal from which there is room for what the porter did."""
+
+
 def print_outcomes(outcomes: Sequence[Outcome], console: Console | None = None) -> None:
     """A table of every entry, and the summary; in narrow terminals an entry's name says what the porter did."""
     console = console or wide_console()
-    narrow = console.width < NARROW
+    narrow = console.width < ROOMY
     table = Table("entry", *([] if narrow else ["what the porter did"]), "accused", "cause", "", box=box.SIMPLE)
     for theme, group in _by_theme(outcomes):
         table.add_section()
@@ -53,10 +57,10 @@ def summarise(outcomes: Iterable[Outcome]) -> str:
     """`84 of 84 mutants caught and pinned, 23 of 23 equivalents without an alarm`."""
     mutants, equivalents = split(outcomes)
     pinned = sum(outcome.caught and outcome.pinned for outcome in mutants)
-    return (
-        f"{pinned} of {count(len(mutants), 'mutant')} caught and pinned, {sum(map(bool, equivalents))} of "
-        f"{count(len(equivalents), 'equivalent')} without an alarm; {summarise_causes(mutants)}"
-    )
+    said = [f"{pinned} of {count(len(mutants), 'mutant')} caught and pinned"] if mutants else []
+    if equivalents:
+        said += [f"{sum(map(bool, equivalents))} of {count(len(equivalents), 'equivalent')} without an alarm"]
+    return "; ".join([", ".join(said), *([summarise_causes(mutants)] if mutants else [])])
 
 
 def summarise_causes(mutants: Sequence[Outcome]) -> str:

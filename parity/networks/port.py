@@ -71,7 +71,7 @@ def build_config(path: Path) -> Port:
     Raises ParityInputError if PaddleSeg is not installed, InputError if it refuses the config.
     """
     if importlib.util.find_spec("paddleseg") is None:
-        raise ParityInputError("--config: PaddleSeg is not installed; pip install 'paddleseg>=2.8,<2.9'")
+        raise ParityInputError("--config: PaddleSeg is not installed; pip install 'paddleseg>=2.8,<2.9' 'numpy<2'")
     with printing_to_stderr(), only_logging_errors():
         return _build_config(path)
 

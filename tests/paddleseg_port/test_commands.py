@@ -167,7 +167,7 @@ def test_what_json_cannot_tell_is_refused(own_config: Path, dataset: Path, monke
 
 def test_without_paddleseg_it_says_what_to_install(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "paddleseg", None)
-    assert "pip install 'paddleseg>=2.8,<2.9'" in refuse("val", "--config", CONFIGS / "generated.yml")
+    assert "pip install 'paddleseg>=2.8,<2.9' 'numpy<2'" in refuse("val", "--config", CONFIGS / "generated.yml")
 
 
 def test_values_may_follow_one_name(settings: list[str]) -> None:

@@ -38,6 +38,9 @@ TEXTS: Schema = {"type": "array", "items": TEXT}
 FILE = record(
     {"name": TEXT, "bytes": {"type": "integer", "minimum": 0}, "sha256": SHA256}, optional=("name", "bytes", "sha256")
 )
+LARGEST_KEPT = 16 << 20
+"""Characters of dropped tensors in a manifest, which must not be too large to be read; 1000 classes of ImageNet fit."""
+TOO_LARGE = "; too large to be kept for the way back"
 SIZE: Schema = SIZES["items"]
 SMALL: Schema = {**SIZE, "maximum": 10_000}
 TENSOR = record(
@@ -155,6 +158,25 @@ class Manifest:
     port: str | None = None
     reference: str | None = None
 
+    def drop(self, key: str, array: Array, reason: str) -> None:
+        """Record a tensor that goes nowhere, with what the way back needs of it.
+
+        Of an auxiliary head that was left out it is the shape alone, and of what a manifest has no room for.
+        """
+        entry: Record = {"source": key, "reason": reason, "dtype": str(array.dtype)}
+        if array.size == 1 and reason != AUXILIARY_LEFT_OUT:
+            self.dropped.append({**entry, "value": array.tolist()})
+            return
+        entry["shape"] = list(array.shape)
+        kept = sum(len(one.get("data", "")) for one in self.dropped)
+        if reason == AUXILIARY_LEFT_OUT or kept + array.nbytes * 4 / 3 > LARGEST_KEPT:
+            self.reversible = False
+            entry["reason"] += TOO_LARGE * (reason != AUXILIARY_LEFT_OUT)
+        else:
+            little = array.astype(array.dtype.newbyteorder("<"))
+            entry["data"] = base64.b64encode(little.tobytes()).decode("ascii")
+        self.dropped.append(entry)
+
     def add(self, step: Step, target_name: str, source: Array, target: Array) -> Array:
         """Record one transfer; returns `target`."""
         return self.add_tensor(step.source, target_name, step.operation, source, target)
@@ -195,7 +217,7 @@ def make_manifest(
     align_corners: bool | None = None,
 ) -> Manifest:
     """A manifest of `plan` without its transfers, which are added as they are done."""
-    return Manifest(
+    manifest = Manifest(
         family=plan.family.name,
         num_classes=plan.num_classes if plan.family.architecture.heads else 0,
         depth=plan.depth,
@@ -204,8 +226,7 @@ def make_manifest(
         target=None,
         wrappers=list(checkpoint.wrappers),
         dtype=dtype,
-        reversible=not any(step.reason == AUXILIARY_LEFT_OUT for step in plan.drops),
-        dropped=[describe_dropped(step.source, checkpoint.tensors[step.source], step.reason) for step in plan.drops],
+        reversible=True,
         versions=list_versions(),
         align_corners=align_corners,
         skipped=list(checkpoint.skipped),
@@ -213,6 +234,9 @@ def make_manifest(
         scales=plan.family.scales,
         sets=dict(checkpoint.sets),
     )
+    for step in plan.drops:
+        manifest.drop(step.source, checkpoint.tensors[step.source], step.reason)
+    return manifest
 
 
 def describe_file(name: str, path: Path, digest: str) -> Record:
@@ -246,8 +270,8 @@ def read_manifest(path: Path) -> Manifest:
 def restore(tensors: Mapping[str, Array], manifest: Manifest) -> dict[str, Array]:
     """The way back: converted `tensors`, by their names in the target, to the source's keys and dtypes.
 
-    Bit-exact if `manifest.reversible`. Dropped tensors come back with their recorded values; of an auxiliary head
-    that was left out there are none. Raises KeyError, ValueError or OverflowError where the manifest contradicts itself
+    Bit-exact if `manifest.reversible`. Dropped tensors come back with their recorded values, where there are any.
+    Raises KeyError, ValueError or OverflowError where the manifest contradicts itself
     or the tensors.
     """
     records = {record["source"]: record for record in manifest.folded}
@@ -263,7 +287,7 @@ def restore(tensors: Mapping[str, Array], manifest: Manifest) -> dict[str, Array
     for entry in manifest.dropped:
         if entry["source"] in restored:
             raise ValueError(f"{entry['source']} comes from two places")
-        if entry["reason"] != AUXILIARY_LEFT_OUT:
+        if "data" in entry or "value" in entry:
             restored[entry["source"]] = _dropped_array(entry)
     return restored
 
@@ -279,17 +303,6 @@ def _joined(source: str, known: Array | None, part: Array, rows: list[int] | Non
     if known is None or again is None or (again.shape, again.tobytes()) != (part.shape, part.tobytes()):
         raise ValueError(f"{source} comes from two places")
     return known
-
-
-def describe_dropped(key: str, array: Array, reason: str) -> Record:
-    """What the way back needs of a tensor that goes nowhere; of an auxiliary head that was left out, its shape."""
-    entry: Record = {"source": key, "reason": reason, "dtype": str(array.dtype)}
-    if reason == AUXILIARY_LEFT_OUT:
-        return {**entry, "shape": list(array.shape)}
-    if array.size == 1:
-        return {**entry, "value": array.tolist()}
-    data = base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode("ascii")
-    return {**entry, "shape": list(array.shape), "data": data}
 
 
 def _dropped_array(entry: Record) -> Array:

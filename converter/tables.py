@@ -150,8 +150,8 @@ def _lost(conversion: Conversion) -> Iterator[str]:
         kept = f"; the signs of {count(negative, 'negative element')} are kept in the manifest"
         signs = kept if manifest.folded else ""
         yield f"folded: {len(folded)} InPlaceABN scales became |weight| + {FOLD_EPSILON:.0e}{signs}"
-    for reason, steps in groupby(plan.drops, key=lambda step: step.reason):
-        names = [step.source for step in steps]
+    for reason, entries in groupby(manifest.dropped, key=lambda entry: entry["reason"]):
+        names = [entry["source"] for entry in entries]
         leaves = {_leaf(name) for name in names}
         yield f"dropped: {f'{len(names)} {leaves.pop()}' if len(leaves) == 1 else summarize(names)} ({reason})"
 

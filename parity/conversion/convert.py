@@ -13,7 +13,7 @@ from converter.errors import ConverterError, InputError
 from converter.files import check_readable, file_digest
 from converter.files.atomic import check_writable, staged
 from converter.files.write import FORMATS, read_tensors, write_tensors
-from converter.manifest import Manifest, describe_dropped, describe_file, manifest_path, write_manifest
+from converter.manifest import Manifest, describe_file, manifest_path, write_manifest
 from converter.names import count, summarize
 from converter.target import check_target
 from parity.build import Networks, build_networks, build_users_port, make_inputs
@@ -162,7 +162,8 @@ def _record(source: Source, exchange: Exchange, state: Mapping[str, Array]) -> N
         if way.operation == "copy" and part.shape != target.shape:
             more["source_shape"] = list(part.shape)
         manifest.add_tensor(way.source, way.target, way.operation, part, target, **more)
-    manifest.dropped += [describe_dropped(key, source.tensors[key], CONSTANT) for key in exchange.constants]
+    for key in exchange.constants:
+        manifest.drop(key, source.tensors[key], CONSTANT)
     manifest.notes += [f"{name}: {OWN_CONSTANT}" for name in exchange.own]
     manifest.dtype = ", ".join(sorted({entry["dtype"] for entry in manifest.tensors}))
 

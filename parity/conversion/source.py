@@ -11,7 +11,7 @@ from torch import nn
 
 from converter.convert import checked_plan
 from converter.files import Checkpoint, file_digest, read_checkpoint
-from converter.manifest import Manifest, describe_dropped, list_versions, make_manifest
+from converter.manifest import Manifest, list_versions, make_manifest
 from converter.origin import describe_network, trace
 from parity.networks.modules import COUNTER
 from parity.options import Options
@@ -63,13 +63,15 @@ def _of_module(checkpoint: Checkpoint, reference: nn.Module, spec: str) -> Sourc
         wrappers=list(checkpoint.wrappers),
         dtype="",
         reversible=True,
-        dropped=[describe_dropped(key, array, COUNTS) for key, array in tensors.items() if _counts(key)],
         versions=list_versions(),
         skipped=list(checkpoint.skipped),
         sets=dict(checkpoint.sets),
         notes=list(checkpoint.notes),
         reference=spec,
     )
+    for key, array in tensors.items():
+        if _counts(key):
+            manifest.drop(key, array, COUNTS)
     keys = {name: name for name in reference.state_dict() if not _counts(name)}
     return Source(tensors, keys, manifest, f"its keys are those of {spec}")
 

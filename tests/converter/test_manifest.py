@@ -47,6 +47,23 @@ def test_any_number_of_classes_is_read_back(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "out.manifest.json") == written
 
 
+def test_what_is_too_large_to_be_kept_is_told_and_does_not_come_back(tmp_path: Path) -> None:
+    """The classifier of a backbone for 21,000 classes, say: with it no manifest could be read again."""
+    written = manifest()
+    for name in ("first", "second"):
+        written.drop(name, np.zeros((2_000_000,), np.float32), "left out")
+    write_manifest(tmp_path / "out.manifest.json", written)
+    reread = read_manifest(tmp_path / "out.manifest.json")
+    assert [entry["reason"] for entry in reread.dropped[-2:]] == [
+        "left out",
+        "left out; too large to be kept for the way back",
+    ]
+    assert not reread.reversible
+    restored = restore({}, reread)
+    assert restored["first"].shape == (2_000_000,)
+    assert "second" not in restored
+
+
 def test_what_it_begins_with() -> None:
     begun = manifest()
     assert (begun.family, begun.num_classes, begun.depth, begun.recurrence) == ("official", 19, 18, 2)

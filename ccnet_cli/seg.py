@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from ccnet_cli.common import json_option, reports_errors
+from ccnet_cli.common import json_option, reports_errors, say_error
 from ccnet_cli.seg_options import (
     PathType,
     SpacedCommand,
@@ -42,7 +42,7 @@ from ccnet_cli.user_code import import_modules
 def seg() -> None:
     """Train and evaluate the port in PaddleSeg, by PaddleSeg's own configs and options."""
     if importlib.util.find_spec("paddleseg") is None:
-        click.echo("error: PaddleSeg is not installed; pip install 'paddleseg>=2.8,<2.9' 'numpy<2'", err=True)
+        say_error("PaddleSeg is not installed; pip install 'paddleseg>=2.8,<2.9' 'numpy<2'")
         sys.exit(2)
 
 

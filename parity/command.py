@@ -86,7 +86,7 @@ def compare_networks(
     report, misfit = None, ""
     try:
         report = _compare(options, networks, inputs, show_to(writer, log))
-    except ParityInputError:
+    except (ParityInputError, OSError):  # a disk that is full is no fault of the pairing
         raise
     except Exception as error:
         if not networks.summary.get("copied") or not runs_alone(networks.port, inputs.values()):

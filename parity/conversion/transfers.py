@@ -14,6 +14,7 @@ from parity.networks.modules import ModuleInfo, Place, paddle_modules, torch_mod
 from parity.pairing.attention import join_projections
 from parity.pairing.match import compare_weights
 from parity.pairing.propose import Pairing
+from parity.pairing.tensors import sides_of
 
 Array = np.ndarray[Any, Any]
 Sources = Mapping[str, str]
@@ -99,14 +100,17 @@ def list_transfers(
 
 
 def find_operation(source: Array, target: Array, rows: tuple[int, int] | None = None) -> str | None:
-    """The operation that makes `target`, bit for bit, of the source's tensor or its `rows`; None if none does."""
+    """The operation that makes `target`, bit for bit, of the source's tensor or its `rows`; None if none does.
+
+    Ones in its shape may be others: a Linear's (4, 3) is a convolution's (4, 3, 1, 1).
+    """
     part = source if rows is None else source[slice(*rows)]
     for name in CANDIDATES:
         if name == "fold" and part.ndim != 1:
             continue
         with np.errstate(over="ignore"):
             made = OPERATIONS[name].apply(part).astype(target.dtype, copy=False)
-        if made.shape != target.shape and not made.size == target.size == 1:
+        if sides_of(made) != sides_of(target):
             continue
         if made.tobytes() == target.tobytes():
             return name

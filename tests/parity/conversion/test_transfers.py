@@ -18,6 +18,8 @@ FOLDED = (np.abs(SCALE.astype(np.float64)) + FOLD_EPSILON).astype(np.float32)
     [
         (MATRIX, MATRIX, "copy"),
         (MATRIX, np.ascontiguousarray(MATRIX.T), "transpose"),
+        (MATRIX, MATRIX.reshape(2, 3, 1, 1), "copy"),
+        (MATRIX.reshape(2, 3, 1, 1), np.ascontiguousarray(MATRIX.T), "transpose"),
         (SCALE, FOLDED, "fold"),
         (SCALE, np.abs(SCALE), None),
         (MATRIX, MATRIX.reshape(3, 2), None),

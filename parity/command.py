@@ -8,7 +8,7 @@ from typing import Any
 
 from converter.errors import InputError
 from parity.build import Networks, build_networks, inputs_of
-from parity.engine.call_order import order_by_calls, runs_alone
+from parity.engine.call_order import order_by_calls, run_alone
 from parity.engine.follow import Sink
 from parity.engine.harness import compare_models
 from parity.environment.switches import without_tf32
@@ -89,7 +89,7 @@ def compare_networks(
     except (ParityInputError, OSError):  # a disk that is full is no fault of the pairing
         raise
     except Exception as error:
-        if not networks.summary.get("copied") or not runs_alone(networks.port, inputs.values()):
+        if not networks.summary.get("copied") or not run_alone(networks.reference, networks.port, inputs.values()):
             raise
         misfit = describe(error)
     if networks.summary.get("copied") and (report is None or report.guilty):

@@ -28,13 +28,14 @@ def order_by_calls(
         )
 
 
-def runs_alone(port: Any, inputs: Iterable[Arguments]) -> bool:
-    """Whether the port runs on all inputs as it is."""
+def run_alone(reference: nn.Module, port: Any, inputs: Iterable[Arguments]) -> bool:
+    """Whether both networks run on all inputs as they are."""
     from models_paddle import paddle
 
     try:
-        with evaluating(port), as_written(), paddle.no_grad():
+        with evaluating(reference), evaluating(port), as_written(), torch.no_grad(), paddle.no_grad():
             for arguments in inputs:
+                torch_arguments(arguments, reference, torch.float32).call(reference)
                 paddle_arguments(arguments, "float32").call(port)
     except Exception:  # noqa: BLE001 - whatever the user's code says
         return False

@@ -22,7 +22,7 @@ from twins.processor import configure_processor
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PathType = click.Path(path_type=Path)
-INTERRUPTION.removals = [remove_unfinished]
+INTERRUPTION.removals.append(remove_unfinished)
 
 FRAMEWORKS = ("torch", "paddle")
 

@@ -10,6 +10,8 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+from ccnet_cli.interruption import INTERRUPTION
+
 
 def settle_home() -> None:
     """Unless there is a home that can be written to, give this process one that goes when it ends."""
@@ -17,4 +19,6 @@ def settle_home() -> None:
     if Path(home).is_dir() and os.access(home, os.W_OK | os.X_OK) and home != "~":
         return
     os.environ["HOME"] = made = tempfile.mkdtemp(prefix="ccnet-parity-home-")
-    atexit.register(partial(shutil.rmtree, made, ignore_errors=True))
+    remove = partial(shutil.rmtree, made, ignore_errors=True)
+    atexit.register(remove)
+    INTERRUPTION.removals.append(remove)  # which ends a process without that

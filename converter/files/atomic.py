@@ -14,6 +14,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from converter.errors import InputError
 from converter.files.leftovers import (
@@ -93,6 +94,17 @@ def scratch_folder(target: Path, token: str = "") -> Iterator[Path]:
         yield path
     finally:
         _discard(path)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A new folder among the system's temporary ones, which is removed at the end; by `remove_unfinished` too."""
+    with TemporaryDirectory() as name:
+        UNFINISHED.add(Path(name))
+        try:
+            yield Path(name)
+        finally:
+            UNFINISHED.discard(Path(name))
 
 
 def make_folder(folder: Path) -> None:

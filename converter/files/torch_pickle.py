@@ -74,9 +74,15 @@ class Tensor:
     strides: tuple[int, ...]
 
 
+DIMENSIONS = 32
+"""NumPy 1's most."""
+
+
 def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
     if not isinstance(storage, Storage) or len(shape) != len(strides):
         raise pickle.UnpicklingError("a tensor without a storage, or with a stride too few")
+    if len(shape) > DIMENSIONS:  # NumPy itself crashes on thousands
+        raise pickle.UnpicklingError(f"a tensor of {len(shape)} dimensions, of which NumPy's arrays have {DIMENSIONS}")
     return Tensor(storage, _count(offset), tuple(map(_count, shape)), tuple(map(_count, strides)))
 
 

@@ -16,6 +16,8 @@ Whence = Literal[0, 1, 2]
 KEY_PARTS = 1000
 KEY_DEPTH = 50
 """Of a tuple that is hashed: Python's own `hash` crashes on a deep one and never ends on one doubled sixty times."""
+KEY_NUMBER = 1 << 53
+"""Python's hash of greater numbers is a remainder, so that thousands can have one, and each is compared with all."""
 COUNTED = (str, bytes, bytearray, memoryview, tuple, list, dict, set)
 LARGE = 256
 """Items of an argument from which on it is counted: one that a file repeats by reference is copied each time."""
@@ -212,6 +214,7 @@ def load_plain(
 def check_key(key: Any) -> Any:
     """`key`, unless hashing it could take forever or more of the stack than there is: then UnpicklingError."""
     if not isinstance(key, tuple):
+        _check_number(key)
         return key
     pending, parts = [(key, 1)], 0
     while pending:
@@ -219,8 +222,15 @@ def check_key(key: Any) -> Any:
         parts += len(current)
         if parts > KEY_PARTS or depth > KEY_DEPTH:
             raise pickle.UnpicklingError("a key that is a tuple of too many parts, or nested too deeply")
+        for item in current:
+            _check_number(item)
         pending += [(item, depth + 1) for item in current if isinstance(item, tuple)]
     return key
+
+
+def _check_number(key: Any) -> None:
+    if isinstance(key, complex) or (isinstance(key, int | float) and abs(key) > KEY_NUMBER):
+        raise pickle.UnpicklingError("a key that is a complex or a very large number")
 
 
 def _count_bytes(file: Readable) -> int:

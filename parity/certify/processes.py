@@ -6,12 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from converter.files.atomic import temporary_folder
 from twins import namespaces
 
 
@@ -40,8 +39,8 @@ def run_workers(
     module: str, arguments: Sequence[Sequence[str]], environments: Sequence[Mapping[str, str]], *, seconds: float
 ) -> list[Finished]:
     """The script `module` once for each list of arguments, all at once; each ends, or is ended after `seconds`."""
-    with tempfile.TemporaryDirectory() as folder:
-        logs = [Path(folder) / f"{number}.log" for number in range(len(arguments))]
+    with temporary_folder() as folder:
+        logs = [folder / f"{number}.log" for number in range(len(arguments))]
         workers = []
         for log, own, environment in zip(logs, arguments, environments, strict=True):
             with log.open("wb") as stream:

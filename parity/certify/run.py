@@ -7,13 +7,12 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from cityscapes.errors import DatasetError
 from cityscapes.layout import check_root
 from converter import InputError, Reading
-from converter.files.atomic import make_folder
+from converter.files.atomic import make_folder, temporary_folder
 from families import get_family
 from parity.build import DEFAULT_RECURRENCE
 from parity.certify.catalogue import GATES
@@ -94,11 +93,11 @@ def certify(options: Options) -> Certificate:
     described = _describe(options, weights, recurrence)
     settings = {"steps": options.steps, "seed": options.seed, "device": options.device, "cityscapes": _root(options)}
     memory = Memory(options.report / PARTIAL, {**described, **settings}, lasting=not options.has_users_code)
-    with TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         subject = Subject(
             weights=weights,
             recurrence=recurrence,
-            folder=Path(folder),
+            folder=folder,
             seed=options.seed,
             device=options.device,
             steps=options.steps,

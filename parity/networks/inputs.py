@@ -84,7 +84,7 @@ def running_on(spec: str | None) -> Iterator[None]:
         yield
     except (IndexError, RuntimeError, TypeError, ValueError) as error:
         places = {Path(frame.filename).parent.name for frame in traceback.extract_tb(error.__traceback__)}
-        if spec is None or not places & {"models_torch", "models_paddle"}:
+        if spec is None or not (places & {"models_torch", "models_paddle"} or isinstance(error, TypeError)):
             raise
         raise ParityInputError(f"--inputs {spec}: the network cannot run on them ({describe(error)})") from error
 

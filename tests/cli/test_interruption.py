@@ -127,16 +127,29 @@ def test_before_the_commands_own_code(sent: signal.Signals) -> None:
     from ccnet_cli import main, start
 
     @main.click.command()
-    @main.click.option("--now", callback=lambda *_: os.kill(os.getpid(), int(sys.argv[1])))
+    @main.click.option("--now", callback=lambda *_, number=int(sys.argv[1]): os.kill(os.getpid(), number))
     def command(now):
         pass
 
-    main.convert = lambda: command.main([])
+    main.convert, sys.argv[1:] = command, []
     start.convert()
     """
     words = [sys.executable, "-c", textwrap.dedent(body), str(int(sent))]
     process = subprocess.run(words, capture_output=True, text=True, check=False, cwd=REPOSITORY, timeout=60)
     assert (process.returncode, len(process.stderr.split("\n"))) == (128 + sent, 3), process.stderr
+
+
+def test_a_home_of_its_own_goes_too(tmp_path: Path) -> None:
+    (tmp_path / "swallowing.py").write_text("import os\nos.kill(os.getpid(), 15)")
+    body = "from ccnet_cli.home import settle_home; settle_home(); import swallowing"
+    process = subprocess.run(
+        [sys.executable, "-c", BEGIN + body, "15"],
+        check=False,
+        env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{tmp_path}", "HOME": "/nowhere", "TMPDIR": str(tmp_path)},
+        timeout=60,
+    )
+    assert process.returncode == 143
+    assert not list(tmp_path.glob("ccnet-parity-home-*"))
 
 
 def test_a_forked_worker_ends_without_a_word() -> None:

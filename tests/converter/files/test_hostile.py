@@ -184,3 +184,18 @@ def test_nothing_is_written_beside_the_file(write: Callable[[bytes], Path]) -> N
     path = write(call(SYSTEM, TOUCH))
     refusal(path)
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("key", [(1 << 61) * 3, -(1 << 60), 1e300, (0, (1 << 70,))])
+def test_keys_that_can_be_made_to_collide(key: object, tmp_path: Path) -> None:
+    """60,000 multiples of 2⁶¹ − 1, which all hash to 0, take hours."""
+    for content in ({key: 0}, {key}, frozenset([key])):
+        (tmp_path / "a.pdparams").write_bytes(pickle.dumps({"w": content}, protocol=4))
+        with pytest.raises(InputError, match="a very large number"):
+            read_checkpoint(tmp_path / "a.pdparams")
+
+
+def test_a_tensor_of_more_dimensions_than_an_array_can_have(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones([1] * 33)}, tmp_path / "a.pth")
+    with pytest.raises(InputError, match="a tensor of 33 dimensions"):
+        read_checkpoint(tmp_path / "a.pth")

@@ -14,7 +14,15 @@ import pytest
 
 from converter.errors import InputError
 from converter.files import atomic, leftovers
-from converter.files.atomic import check_writable, make_folder, recover, remove_unfinished, staged, staged_folder
+from converter.files.atomic import (
+    check_writable,
+    make_folder,
+    recover,
+    remove_unfinished,
+    staged,
+    staged_folder,
+    temporary_folder,
+)
 
 STEPS = [(Path, "replace"), (Path, "unlink"), (Path, "hardlink_to"), (Path, "chmod"), (os, "link"), (os, "fsync")]
 NAMES = ("out.pdparams", "out.manifest.json")
@@ -124,6 +132,15 @@ def test_folders_that_stayed_empty_go_with_what_was_not_finished(tmp_path: Path)
     (tmp_path / "used" / "mine").touch()
     remove_unfinished()
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["mine", "own", "used"]
+
+
+def test_temporary_folders_go_without_unwinding_too() -> None:
+    with temporary_folder() as folder:
+        (folder / "deep").mkdir()
+        remove_unfinished()
+        assert not folder.exists()
+        folder.mkdir()
+    assert not folder.exists()
 
 
 def test_of_two_at_once_one_wins(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def write_report(folder: Path, report: Report, attention: AttentionMaps | None =
     }
     with staged(*(folder / name for name in contents)) as paths:
         for path, content in zip(paths, contents.values(), strict=True):
-            path.write_text(content, encoding="utf-8")
+            path.write_text(content, encoding="utf-8", errors="backslashreplace")  # names that are not UTF-8
     return folder / PAGE
 
 
@@ -42,7 +42,7 @@ def write_alignments(folder: Path, subject: Subject) -> None:
     """Write `ALIGNMENT.md` and `ALIGNMENT.zh-CN.md` into a folder that there is, both or neither."""
     with staged(*(folder / name for name in ALIGNMENTS.values())) as paths:
         for path, language in zip(paths, ALIGNMENTS, strict=True):
-            path.write_text(render_alignment(subject, language), encoding="utf-8")
+            path.write_text(render_alignment(subject, language), encoding="utf-8", errors="backslashreplace")
 
 
 def try_outputs(*folders: Path | None, junit: Path | None = None) -> None:

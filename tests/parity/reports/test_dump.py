@@ -13,6 +13,7 @@ from converter.errors import InputError
 from parity.engine.harness import compare_models
 from parity.errors import ParityInputError
 from parity.reports.dump import Dump, DumpWriter, compare_dumps
+from parity.reports.folder import write_report
 from tests.parity.small_twins import INPUTS, make_twins
 
 
@@ -100,7 +101,7 @@ def test_what_is_no_dump_is_refused(tmp_path, spoil):
     with pytest.raises(InputError, match="not a readable"):
         Dump(folder)
     (folder / spoil).unlink()
-    with pytest.raises((InputError, ParityInputError), match="not a"):
+    with pytest.raises((InputError, ParityInputError), match=r"not a|nor a dump"):
         Dump(folder)
 
 
@@ -126,3 +127,8 @@ def test_a_damaged_dump_is_one_line(tmp_path):
     np.savez_compressed(healthy / "tensors.npz", **{"000000": np.zeros(1 << 24), "000001": np.ones(8)})
     with pytest.raises(InputError, match="would take 134 MB"):
         Dump(healthy)
+
+
+def test_a_report_may_have_a_name_that_is_not_utf8(dump, tmp_path):
+    write_report(tmp_path, dump[1], command="ccnet-parity --report r\udcff")
+    assert "--report r\\udcff" in (tmp_path / "ALIGNMENT.md").read_text(encoding="utf-8")

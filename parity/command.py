@@ -89,7 +89,8 @@ def compare_networks(
     except (ParityInputError, OSError):  # a disk that is full is no fault of the pairing
         raise
     except Exception as error:
-        if not networks.summary.get("copied") or not run_alone(networks.reference, networks.port, inputs.values()):
+        alone = networks.reference, networks.port, inputs.values(), _dtypes(options)
+        if not networks.summary.get("copied") or not run_alone(*alone):
             raise
         misfit = describe(error)
     if networks.summary.get("copied") and (report is None or report.guilty):
@@ -111,7 +112,7 @@ def _compare(options: Options, networks: Networks, inputs: Mapping[str, Argument
         inputs,
         pairs=networks.pairing,
         mode=options.mode or "both",
-        dtypes=("float64", "float32") if options.dtype in (None, "both") else (options.dtype,),
+        dtypes=_dtypes(options),
         accept=options.accept,
         only=options.only if options.layer_by_layer else _outputs(networks.reference),
         skip=options.skip,
@@ -122,6 +123,10 @@ def _compare(options: Options, networks: Networks, inputs: Mapping[str, Argument
         sink=sink,
         align_corners=None if networks.preprocessing is None else networks.preprocessing.align_corners,
     )
+
+
+def _dtypes(options: Options) -> tuple[str, ...]:
+    return ("float64", "float32") if options.dtype in (None, "both") else (options.dtype,)
 
 
 def _find_alternative(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from parity.engine.passes import paddle_arguments, torch_arguments
-from parity.engine.surroundings import as_written, evaluating
+from parity.engine.surroundings import as_written, cast, evaluating
 from parity.networks.arguments import Arguments
 from parity.pairing.tensors import Modules
 from twins.lazy import nn, torch
@@ -28,15 +28,17 @@ def order_by_calls(
         )
 
 
-def run_alone(reference: nn.Module, port: Any, inputs: Iterable[Arguments]) -> bool:
-    """Whether both networks run on all inputs as they are."""
+def run_alone(reference: nn.Module, port: Any, inputs: Iterable[Arguments], dtypes: Iterable[str]) -> bool:
+    """Whether both networks run on all inputs as they are, the port in each of the `dtypes`."""
     from models_paddle import paddle
 
     try:
         with evaluating(reference), evaluating(port), as_written(), torch.no_grad(), paddle.no_grad():
             for arguments in inputs:
                 torch_arguments(arguments, reference, torch.float32).call(reference)
-                paddle_arguments(arguments, "float32").call(port)
+                for dtype in dtypes:
+                    with cast(None, port, dtype):
+                        paddle_arguments(arguments, dtype).call(port)
     except Exception:  # noqa: BLE001 - whatever the user's code says
         return False
     return True

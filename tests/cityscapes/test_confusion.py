@@ -49,7 +49,7 @@ def test_pictures_of_several_pieces(monkeypatch):
         prediction, label = make_arrays(0, dtype=dtype)
         assert count_confusion(prediction, label).sum() == (label != 255).sum()
         prediction[-1, -1] = 200
-        with pytest.raises(ValueError, match="1 pixels have"):
+        with pytest.raises(ValueError, match="1 pixel has"):
             count_confusion(prediction, np.where(label == 255, 0, label).astype(dtype))
 
 

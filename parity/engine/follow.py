@@ -9,7 +9,6 @@ a difference there, when everything before was made equal, is the caller's own.
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -29,14 +28,14 @@ from parity.engine.events import (
     sequences,
     unlike,
     unlike_tensors,
-    version,
 )
+from parity.engine.given import Given
 from parity.engine.hooks import hook_inputs
-from parity.engine.layouts import Way, arrange, channel_axes
+from parity.engine.layouts import Layouts
 from parity.engine.search import Search
 from parity.engine.stream import Event, Key, Reference
 from parity.networks.arguments import Arguments
-from parity.networks.modules import WHOLE, ModuleInfo, is_users_own
+from parity.networks.modules import ModuleInfo, is_users_own
 from parity.verdicts.comparison import Comparison, compare, failed
 from parity.verdicts.report import INPUT_SITE, OUTPUT_SITE, Layer
 from twins.lazy import Tensor
@@ -44,7 +43,6 @@ from twins.tensors import flatten, list_keys, refill
 
 Array = np.ndarray[Any, Any]
 OnLayer = Callable[[Layer], None]
-MOST_GIVEN = 256
 Sink = Callable[[Layer, Tensor, Tensor], None]
 OnFault = Callable[[Layer, Key, list[Tensor], Collection[str]], None]
 """Is shown a comparison that failed, which of the reference's tensors it was of, the port's in their layout, and the
@@ -79,7 +77,7 @@ class Follower:
     ) -> None:
         self._modules, self._boundaries, self._reference = modules, boundaries, reference
         self._read, self._write = reference.exchange.read, reference.exchange.write
-        self._isolated, self._channels_last = isolated, channels_last
+        self._isolated, self._layouts = isolated, Layouts(modules, boundaries, channels_last=channels_last)
         self._coordinates, self._on_layer, self._sink = coordinates, on_layer, sink
         self._convention, self._size, self._search = convention, size, search
         self._constants, self._on_fault = constants, on_fault
@@ -87,15 +85,12 @@ class Follower:
         self.unmatched: list[Call] = []
         self._callers: list[Call] = []
         self._wrong: set[Call] = set()
-        self._given: dict[int, tuple[Any, Any, int, int]] = {}
-        """The port's tensors that hold copies of the reference's: weak references to both, and their versions."""
+        self._given = Given()
         self._beginnings: dict[str, tuple[Call, Call, list[Any], Event, int, Comparison]] = {}
         """First inputs of layers that are constant, and prove nothing. They are no fault if the layer is called again
         with another: a recurrence begins with zeros."""
         self._ended: Call | None = None
         """The layer with parameters that ended last."""
-        self._ways: dict[str, Way] = {}
-        """How the port's layers arrange the axes of positions, where the reference's have others."""
         self._last: tuple[tuple[int, ...], Any, list[Comparison]] | None = None
 
     def run(self, layer: Any, arguments: Arguments) -> Any:
@@ -139,7 +134,7 @@ class Follower:
     def _judge_input(self, caller: Call, call: Call, inputs: Any, event: Event) -> Any:
         """Report an input that is wrong; returns what takes the input's place, or None."""
         given = flatten(inputs)
-        if self._were_given(given, event):  # the output that took its place a moment ago
+        if self._given.hold(given, event):  # the output that took its place a moment ago
             self._begin_with_a_state(call)
             return None
         numbers, event = self._comparable(given, event)
@@ -181,22 +176,10 @@ class Follower:
 
         Of an attention, masks are not: the frameworks' differ in kind, and its output shows what they do.
         """
-        if self._kind(event) != "attention":
+        if self._layouts.kind(event) != "attention":
             return range(len(actual)), event
         numbers, own = sequences(actual), sequences(event.tensors)
         return numbers, pick(event, own)
-
-    def _were_given(self, actual: list[Any], event: Event) -> bool:
-        """Whether these are the very tensors that the reference's own stand in, on both sides, unchanged since."""
-        if len(actual) != len(event.tensors):
-            return False
-        for own, expected in zip(actual, event.tensors, strict=True):
-            given = self._given.get(id(own))
-            if given is None or given[0]() is not own or given[1]() is not expected:
-                return False
-            if given[2:] != (own.inplace_version, version(expected)):
-                return False
-        return True
 
     def _accuse_for_input(
         self, caller: Call, call: Call, actual: list[Any], event: Event, index: int, comparison: Comparison
@@ -224,9 +207,9 @@ class Follower:
         if len(own) != len(event.tensors):
             return own
         for number, (one, expected) in enumerate(zip(own, event.tensors, strict=True)):
-            if self._laid_out(expected, one, event) is not expected:
+            if self._layouts.lay_out(expected, one, event) is not expected:
                 numbers = np.arange(math.prod(one.shape)).reshape(tuple(expected.shape))
-                places = self._laid_out(numbers, one, event).reshape(-1).argsort()
+                places = self._layouts.lay_out(numbers, one, event).reshape(-1).argsort()
                 own[number] = one.reshape(-1)[places].reshape(tuple(expected.shape))
         return own
 
@@ -271,7 +254,7 @@ class Follower:
         if not call.path:
             actual, event = self._brought(outputs, event)
         elif (
-            self._kind(event) == "attention" or call.path not in self._boundaries.entries
+            self._layouts.kind(event) == "attention" or call.path not in self._boundaries.entries
         ):  # the weights of attention, after its output, are given or not
             event = first(event, len(actual))
             actual = actual[: len(event.tensors)]
@@ -307,17 +290,17 @@ class Follower:
             shapes = [tuple(tensor.shape) for tensor in actual]
             return [failed(f"{count(len(actual), 'tensor')} {shapes}, the reference has {len(event.tensors)}")]
         ours = [self._read(tensor) for tensor in actual]
-        theirs = [self._laid_out(*pair, event) for pair in zip(event.tensors, ours, strict=True)]
+        theirs = [self._layouts.lay_out(*pair, event) for pair in zip(event.tensors, ours, strict=True)]
         truths: list[Tensor | None] = [None] * len(theirs)
         if event.truth is not None:
-            truths = [self._laid_out(*pair, event) for pair in zip(event.truth, ours, strict=True)]
+            truths = [self._layouts.lay_out(*pair, event) for pair in zip(event.truth, ours, strict=True)]
         # A container returns its last child's tensors: the same comparison again. Holding them keeps
         # their addresses from being used again; their versions count in-place changes.
         seen = identity(actual, event)
         if self._last is None or self._last[0] != seen:
             triples = zip(ours, theirs, truths, strict=True)
             comparisons = [compare(*triple, constant=self._is_given(triple[1])) for triple in triples]
-            if len(ours) == 1 and not comparisons[0] and self._arrange(theirs[0], ours[0], self._port_of(event)):
+            if len(ours) == 1 and not comparisons[0] and self._layouts.arrange(theirs[0], ours[0], event):
                 return self._compared(actual, event)
             if event.key.path == "" and event.key.kind == "output":
                 comparisons = [self._in_words(actual, event, index, one) for index, one in enumerate(comparisons)]
@@ -336,53 +319,6 @@ class Follower:
         said = "" if comparison else explain_outputs(actual, event.tensors, index, self._reference.exchange)
         return replace(comparison, reason=f"{comparison.reason}: {said}") if said else comparison
 
-    def _port_of(self, event: Event) -> str:
-        """The port's module that an event's counterpart is; empty if there is none."""
-        return self._boundaries.port_of(event.key.path) or ""
-
-    def _kind(self, event: Event) -> str:
-        path = self._port_of(event)
-        return self._modules[path].kind if path else ""
-
-    def _is_sequence(self, event: Event) -> bool:
-        """Whether an event is of a layer that either framework may give (N, L, E) or (L, N, E): one, or a unit."""
-        path = self._boundaries.port_of(event.key.path)
-        is_unit = path in self._boundaries.exits and path not in self._boundaries.entries
-        return is_unit or self._kind(event) in WHOLE
-
-    def _laid_out(self, expected: Any, actual: Any, event: Event) -> Any:
-        """`expected` as (N, H, W, C) where the port declares that layout and `actual` has it.
-
-        Of a recurrent layer or an attention, with the batch before the steps or after, as `actual` has it; of a layer
-        that makes of each position its own, with the axes that `actual` has.
-        """
-        shape, own = tuple(actual.shape), tuple(expected.shape)
-        if self._is_sequence(event) and expected.ndim == 3:
-            return expected.swapaxes(0, 1) if (own[1], own[0], own[2]) == shape != own else expected
-        if self._channels_last and expected.ndim == 4 and shape != own:
-            transposed = expected.swapaxes(1, 3).swapaxes(1, 2)
-            if tuple(transposed.shape) == shape:
-                return transposed
-        return self._arranged(expected, actual, event)
-
-    def _arranged(self, expected: Any, actual: Any, event: Event) -> Any:
-        """As the layer was given its input; of another shape, as it is equal to `actual`."""
-        path = self._port_of(event)
-        shape, known = tuple(actual.shape), self._ways.get(path)
-        if known is None and (shape == tuple(expected.shape) or not self._arrange(expected, actual, path)):
-            return expected
-        ways = dict(arrange(expected, shape, channel_axes(self._modules[path])))
-        return ways.get(self._ways[path], expected)
-
-    def _arrange(self, expected: Any, actual: Any, path: str) -> bool:
-        """Note how the port's layer arranges its axes, if `actual` is `expected` in another way."""
-        axes = channel_axes(self._modules[path]) if path and path not in self._ways and is_floating(expected) else ()
-        ways = arrange(expected, tuple(actual.shape), axes)
-        way = next((way for way, made in ways if compare(actual, made, constant=True)), None)
-        if way is not None:
-            self._ways[path] = way
-        return way is not None
-
     def _replaced(self, value: Any, event: Event, numbers: Sequence[int] | None = None) -> Any:
         """`value` with the reference's tensors in it, where they fit: a layer takes any size, but not any channels.
 
@@ -396,20 +332,15 @@ class Follower:
             return None
         for number, expected in zip(numbers, event.tensors, strict=True):
             own = tensors[number]
-            ours = self._laid_out(expected, self._read(own), event)
+            ours = self._layouts.lay_out(expected, self._read(own), event)
             shapes = [tuple(one.shape) for one in (ours, own)]
             fits = shapes[0][:2] == shapes[1][:2] and len(shapes[0]) == len(shapes[1])
             fits = fits and is_floating(ours) == is_floating(own)
             if fits:
                 written = self._write(ours)
                 tensors = [written if one is own else one for one in tensors]
-                self._note_given(written, expected)
+                self._given.note(written, expected)
         return refill(value, iter(tensors))
-
-    def _note_given(self, own: Any, expected: Tensor) -> None:
-        if len(self._given) >= MOST_GIVEN:
-            self._given.clear()
-        self._given[id(own)] = (weakref.ref(own), weakref.ref(expected), own.inplace_version, version(expected))
 
     def _layer(
         self, call: Call, event: Event, index: int, comparison: Comparison, site: str, stretch: str = ""

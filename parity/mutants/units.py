@@ -250,7 +250,7 @@ def linear_without_bias(port: Port) -> None:
     linear.bias = None
 
 
-@mutant(MUTANTS, "head", cause="channels in another order")
+@mutant(MUTANTS, "head.classifier", cause="channels in another order")
 def torch_linear_of_two_classes_exchanged(port: Port) -> None:
     """The classifier is a linear layer that keeps its weight as torch does; two of its classes are exchanged."""
     linear = classify_by_linear(port, TorchLinear)

@@ -99,15 +99,15 @@ def smooth(share: float) -> Edit:
 
 
 def divide(by: Callable[[Any, float], Any]) -> Edit:
-    """The mean divides by another number: a function of how many pixels are counted, and of how many there are."""
+    """The mean divides by another number: a function of what it divides by, and of how many pixels there are."""
 
     def edit(criterion: Any) -> None:
         mean = criterion.mean_loss
 
         def divided(logits: Tensor, labels: Tensor) -> Tensor:
-            count = (labels != criterion.ignore_index).sum().to(logits)
-            own = labels.numel() if criterion.ignored_in_mean else count
-            return Tensor(mean(logits, labels) * (own / by(count, float(labels.numel()))))
+            counts = labels != criterion.ignore_index
+            own = (torch.ones_like(counts) if criterion.ignored_in_mean else counts).sum().to(logits)
+            return Tensor(mean(logits, labels) * (own / by(own, float(labels.numel()))))
 
         criterion.mean_loss = divided
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 
@@ -158,7 +158,8 @@ def _explain(subject: Subject, sides: tuple[Side, Side], compared: Sequence[_Com
             for name, mining in subject.recipe.losses.items()
             if name != subject.loss_name
         }
-    return explain(asked, chain([_of_other_recipes(subject, sides[0])], propose(asked, bases)))
+    levels = propose(asked, bases)
+    return explain(asked, chain(islice(levels, 1), [_of_other_recipes(subject, sides[0])], levels))
 
 
 def _of_other_recipes(subject: Subject, side: Side) -> Iterator[Hypothesis]:

@@ -115,4 +115,4 @@ def test_a_loader_that_is_too_slow_is_no_pass(folder: Path) -> None:
     subject.port_kit["loader"].run.most = 20
     outcome = outcome_of("training data", subject)
     assert outcome.verdict == "not run"
-    assert "20 charts in 45 seconds are too few to say anything" in outcome.reason
+    assert "20 charts in 45 seconds: too few to say anything" in outcome.reason

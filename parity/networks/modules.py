@@ -62,6 +62,11 @@ class Place:
     def tensor(self) -> Any:
         return getattr(self.holder, self.attribute)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether no file has it, so that a Paddle layer always keeps what it made for itself."""
+        return self.attribute in getattr(self.holder, "_non_persistable_buffer_names_set", ())
+
 
 @dataclass(frozen=True)
 class ModuleInfo:

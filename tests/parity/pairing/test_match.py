@@ -12,6 +12,7 @@ from torch import nn
 
 from models_paddle import paddle
 from parity.command import run
+from parity.engine.harness import compare_models
 from parity.networks.modules import paddle_modules, torch_modules
 from parity.networks.port import build_port, load_port
 from parity.options import Options
@@ -219,3 +220,47 @@ def test_what_a_mapping_does_not_name_is_proposed():
     assert pairing.pairs == {"": "", "first": "early", "second": "late"}
     assert pairing.origin == "mapping, the rest by proposal"
     assert pairing.uncovered == ()
+
+
+class Places(nn.Module):
+    """A convolution, and a table of positions that no file has."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.register_buffer("table", torch.sin(torch.arange(4.0)).reshape(1, 4, 1, 1), persistent=False)
+
+    def forward(self, images):
+        return self.conv(images) + self.table
+
+
+class PaddlePlaces(paddle.nn.Layer):
+    def __init__(self, function, persistable=False):
+        super().__init__()
+        self.conv = paddle.nn.Conv2D(3, 4, 1)
+        table = function(np.arange(4.0)).astype("float32").reshape(1, 4, 1, 1)
+        self.register_buffer("places", paddle.to_tensor(table), persistable=persistable)
+
+    def forward(self, images):
+        return self.conv(images) + self.places
+
+
+@pytest.mark.parametrize(
+    ("port", "passes"),
+    [
+        (lambda: PaddlePlaces(np.sin), True),
+        (lambda: PaddlePlaces(lambda places: np.sin(places) * (1 + 1e-6)), True),  # rounded otherwise
+        (lambda: PaddlePlaces(np.cos), False),
+        (lambda: PaddlePlaces(np.zeros_like, persistable=True), True),  # which a file fills
+    ],
+    ids=["equal", "rounded", "wrong", "in the file"],
+)
+def test_a_table_that_no_file_has_is_the_ports_own(port, passes):
+    reference, layer = Places(), port()
+    pairing, weights = match_port(reference, layer, None)
+    assert weights["copied"]
+    images = np.random.default_rng(0).random((1, 3, 5, 5))
+    report = compare_models(reference, layer, images, pairs=pairing, weights=weights)
+    assert bool(report) == passes, report.summary
+    if not passes:
+        assert any("1 weight differs" in problem and "table" in problem for problem in report.problems), report.problems

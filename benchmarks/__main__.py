@@ -6,19 +6,19 @@ the rounds between their quartiles, the limit and whether it is met.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import platform
 import sys
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
-from benchmarks.measure import Row
+from benchmarks.measure import Row, run_benchmark
 from converter.console import wide_console
 
 BENCHMARKS = ("start", "convert", "verdict", "layer_by_layer", "attention", "metric", "sliding")
@@ -31,10 +31,10 @@ def main(names: list[str]) -> None:
     if unknown := set(names) - set(BENCHMARKS):
         raise SystemExit(f"no benchmark is called {', '.join(sorted(unknown))}; there are: {', '.join(BENCHMARKS)}")
     found: list[tuple[str, Row]] = []
-    for name in names or BENCHMARKS:
-        for row in importlib.import_module(f"benchmarks.{name}").rows():
-            found.append((name, row))
-            print(f"{name}: {row.what}: {row.figure} {row.unit}", file=sys.stderr, flush=True)
+    # Each in a process of its own: what is measured starts with the greatest memory of the process that starts it.
+    with get_context("spawn").Pool(1, maxtasksperchild=1) as children:
+        for name, rows in zip(names or BENCHMARKS, children.imap(run_benchmark, names or BENCHMARKS), strict=True):
+            found += [(name, row) for row in rows]
     table = Table("benchmark", "", "figure (quartiles)", "limit", "", box=box.SIMPLE)
     for name, row in found:
         table.add_row(name, row.what, f"{row.figure} {row.unit}", row.limit, WORDS[row.met])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -66,6 +67,15 @@ class Row:
         if self.at_most is not None:
             return self.figure.low <= self.at_most
         return None if self.at_least is None else self.figure.high >= self.at_least
+
+
+def run_benchmark(name: str) -> list[Row]:
+    """The rows of `benchmarks.name`, each printed as it comes."""
+    rows = []
+    for row in importlib.import_module(f"benchmarks.{name}").rows():
+        print(f"{name}: {row.what}: {row.figure} {row.unit}", file=sys.stderr, flush=True)
+        rows.append(row)
+    return rows
 
 
 @dataclass(frozen=True)

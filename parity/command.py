@@ -18,7 +18,7 @@ from parity.networks.files import describe_weights
 from parity.networks.inputs import running_on
 from parity.networks.modules import paddle_modules, torch_modules
 from parity.networks.recorded import Recording
-from parity.networks.user import describe, users_code
+from parity.networks.user import describe, is_users, users_code
 from parity.options import Options, complete
 from parity.pairing.alternatives import list_alternatives, pair_again
 from parity.pairing.match import give_weights, read_mapping
@@ -86,11 +86,9 @@ def compare_networks(
     report, misfit = None, ""
     try:
         report = _compare(options, networks, inputs, show_to(writer, log))
-    except (ParityInputError, OSError):  # a disk that is full is no fault of the pairing
-        raise
-    except Exception as error:
+    except Exception as error:  # of the port, given other layers' tensors; what else there is goes on
         alone = networks.reference, networks.port, inputs.values(), _dtypes(options)
-        if not networks.summary.get("copied") or not run_alone(*alone):
+        if not is_users(error) or not networks.summary.get("copied") or not run_alone(*alone):
             raise
         misfit = describe(error)
     if networks.summary.get("copied") and (report is None or report.guilty):
@@ -99,8 +97,8 @@ def compare_networks(
             networks, report = other, _compare(options, other, inputs, log)
     if report is None:
         raise ParityInputError(
-            f"--port {options.port}: it runs, but not where its layers are given the reference's tensors, so that some "
-            f"are paired with another's counterpart: name counterparts by --mapping ({misfit})"
+            f"{options.port or options.config}: runs, but not where its layers are given the reference's tensors, so "
+            f"that some are paired with another's counterpart: name counterparts by --mapping ({misfit})"
         )
     return networks, replace(report, notes=(*networks.notes, *report.notes))
 
@@ -140,7 +138,7 @@ def _find_alternative(
     for pairing in _list_pairings(networks, smallest[1], report):
         options.progress("another pairing")
         summary = give_weights(networks.reference, networks.port, pairing, networks.scales)
-        found = _compare_alone(options, networks, pairing, smallest)
+        found = _compare_alone(networks, pairing, smallest)
         if found is not None and (report is None or _accused(found) < _accused(report)):
             return replace(networks, pairing=pairing, summary={**networks.summary, **summary})
     assert networks.pairing is not None
@@ -148,22 +146,21 @@ def _find_alternative(
     return None
 
 
-def _compare_alone(
-    options: Options, networks: Networks, pairing: Pairing, named: tuple[str, Arguments]
-) -> Report | None:
+def _compare_alone(networks: Networks, pairing: Pairing, named: tuple[str, Arguments]) -> Report | None:
     """Each layer by itself on one input; None where the port cannot be run on other layers' tensors."""
     try:
-        with users_code({"--reference": options.reference, "--port": options.port}, "run it"):
-            return compare_models(
-                networks.reference,
-                networks.port,
-                dict([named]),
-                pairs=pairing,
-                mode="isolated",
-                dtypes=["float64"],
-                causes=False,
-            )
-    except ParityInputError:  # layers exchanged that get pictures of other sizes: no port runs so
+        return compare_models(
+            networks.reference,
+            networks.port,
+            dict([named]),
+            pairs=pairing,
+            mode="isolated",
+            dtypes=["float64"],
+            causes=False,
+        )
+    except Exception as error:  # layers exchanged that get pictures of other sizes: no port runs so
+        if not is_users(error):
+            raise
         return None
 
 

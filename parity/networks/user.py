@@ -126,6 +126,11 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}{where}"
 
 
+def is_users(error: BaseException) -> bool:
+    """Whether what our code calls failed, a port, a reference or a framework for them, and not our code itself."""
+    return not _is_ours(_innermost(error))
+
+
 def _find_option(error: BaseException, specs: Mapping[str, str]) -> str | None:
     """Whose code failed: the reference's, if it was called through ours that calls the reference."""
     frames = {(Path(f.filename).name, f.name) for f in traceback.extract_tb(error.__traceback__)}

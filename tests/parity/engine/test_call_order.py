@@ -6,6 +6,11 @@ import json
 
 import pytest
 
+from parity import command
+from parity.engine.follow import Follower
+from parity.errors import ParityInputError
+from parity.networks import user
+from parity.options import Options
 from tests.cli.run import call
 
 REFERENCE = """
@@ -56,3 +61,27 @@ def test_the_order_of_calls_pairs_what_registration_does_not(tmp_path, monkeypat
     report = json.loads(result.stdout)
     assert report["pairs"]["fine"] == "parts.1"
     assert {guilty["path"] for guilty in report["guilty"]} == (set() if passed else {""})
+
+
+@pytest.fixture
+def options(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_reference.py").write_text(REFERENCE)
+    (tmp_path / "my_port.py").write_text(PORT.format(sign="+"))
+    return Options(reference="my_reference.py:build", port="my_port.py:build", input_size=(8, 6))
+
+
+def test_where_no_pairing_fits_the_mapping_is_asked_for(options, monkeypatch):
+    monkeypatch.setattr(command, "_find_alternative", lambda *arguments: None)
+    with pytest.raises(ParityInputError, match=r"runs, but not where its layers are given .*my_port\.py:12"):
+        command.run(options)
+
+
+def test_our_own_fault_is_not_the_pairings(options, monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(Follower, "_judge", fail)
+    monkeypatch.setattr(user, "_is_ours", lambda frame: frame.name == "fail")
+    with pytest.raises(RuntimeError, match=r"^ours$"):
+        command.run(options)

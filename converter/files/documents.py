@@ -19,7 +19,13 @@ VALUES = 850_000
 """Values in a document, about: short ones take up to 250 bytes of memory. A recording of ResNet-101 has 41,000 for each
 input."""
 DEPTH = 40
-SIZES: Schema = {"type": "array", "maxItems": 32, "items": {"type": "integer", "minimum": 0, "maximum": 1 << 48}}
+DIMENSIONS = 32
+"""Of a tensor, at most: NumPy 1's."""
+SIZES: Schema = {
+    "type": "array",
+    "maxItems": DIMENSIONS,
+    "items": {"type": "integer", "minimum": 0, "maximum": 1 << 48},
+}
 """A tensor's shape."""
 NUMBER_DTYPES = (
     *("float16", "float32", "float64", "bool"),

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from converter.errors import InputError
 from converter.files.bfloat16 import widen
+from converter.files.documents import DIMENSIONS
 from converter.files.unpickle import one_line
 
 DTYPES = {
@@ -30,8 +31,6 @@ DTYPES = {
     "U8": "|u1",
     "BOOL": "|b1",
 }
-DIMENSIONS = 32
-"""NumPy 1's most."""
 
 
 def read_safetensors(path: Path) -> dict[str, np.ndarray[Any, Any]]:

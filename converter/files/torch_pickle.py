@@ -11,6 +11,7 @@ import numpy as np
 
 from converter.files.arrays import ARRAYS, PickledArray
 from converter.files.builtin import BUILTIN
+from converter.files.documents import DIMENSIONS
 from converter.files.unpickle import AllowedGlobals, one_line
 
 STORAGE_DTYPES = {
@@ -72,10 +73,6 @@ class Tensor:
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
-
-
-DIMENSIONS = 32
-"""NumPy 1's most."""
 
 
 def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:

@@ -15,7 +15,7 @@ from converter.files.npz import Archive
 from families import Preprocessing
 from parity.errors import ParityInputError
 from parity.networks.arguments import Arguments
-from parity.networks.user import call_function, describe
+from parity.networks.user import call_function, describe, is_users
 from recipe.pictures import PictureError, open_picture
 from recipe.preprocessing import preprocess
 
@@ -84,7 +84,7 @@ def running_on(spec: str | None) -> Iterator[None]:
         yield
     except (IndexError, RuntimeError, TypeError, ValueError) as error:
         places = {Path(frame.filename).parent.name for frame in traceback.extract_tb(error.__traceback__)}
-        if spec is None or not (places & {"models_torch", "models_paddle"} or isinstance(error, TypeError)):
+        if spec is None or not (places & {"models_torch", "models_paddle"} or is_users(error)):
             raise
         raise ParityInputError(f"--inputs {spec}: the network cannot run on them ({describe(error)})") from error
 
